@@ -1,0 +1,55 @@
+//! Data to standard output, talk to standard error.
+
+use crate::failure::Failure;
+use serde::Serialize;
+use std::io::{self, BufWriter, IsTerminal, Write};
+
+/// The two streams of a command.
+pub struct Output {
+    data: BufWriter<io::Stdout>,
+    talk_is_terminal: bool,
+}
+
+impl Output {
+    /// The process's own streams.
+    pub fn stdio() -> Self {
+        Self { data: BufWriter::new(io::stdout()), talk_is_terminal: io::stderr().is_terminal() }
+    }
+
+    /// Writes one JSON value on a line of its own to standard output.
+    pub fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
+        serde_json::to_writer(&mut self.data, value).map_err(Failure::broken)?;
+        self.data.write_all(b"\n")?;
+        Ok(())
+    }
+
+    /// Writes text to standard output, as it is.
+    pub fn text(&mut self, text: &str) -> Result<(), Failure> {
+        Ok(self.data.write_all(text.as_bytes())?)
+    }
+
+    /// Says something to the person, on standard error.
+    pub fn note(&mut self, text: impl AsRef<str>) {
+        let _ = self.data.flush();
+        eprintln!("{}", text.as_ref());
+    }
+
+    /// True when a progress bar may be drawn.
+    pub fn is_terminal(&self) -> bool {
+        self.talk_is_terminal
+    }
+
+    /// Says why a command failed and what can be done.
+    pub fn failure(&mut self, failure: &Failure) {
+        self.note(format!("error: {failure}"));
+        if let Some(hint) = &failure.hint {
+            self.note(format!("hint: {hint}"));
+        }
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        let _ = self.data.flush();
+    }
+}
