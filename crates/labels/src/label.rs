@@ -39,6 +39,11 @@ pub struct Label {
 impl Label {
     /// A label with a name and nothing else.
     pub fn named(name: impl Into<String>) -> Self {
-        Self { name: name.into(), parent: None, since: None, description: None }
+        Self {
+            name: name.into(),
+            parent: None,
+            since: None,
+            description: None,
+        }
     }
 }

@@ -42,11 +42,19 @@ impl Task {
     pub fn new(name: TaskName, parent: Option<TaskName>, labels: Vec<Label>) -> Result<Self, String> {
         let mut index = HashMap::with_capacity(labels.len());
         for (position, label) in labels.iter().enumerate() {
-            if index.insert(label.name.clone(), ClassIndex::from(position)).is_some() {
+            if index
+                .insert(label.name.clone(), ClassIndex::from(position))
+                .is_some()
+            {
                 return Err(label.name.clone());
             }
         }
-        Ok(Self { name, parent, labels, index })
+        Ok(Self {
+            name,
+            parent,
+            labels,
+            index,
+        })
     }
 
     /// The task's name.
