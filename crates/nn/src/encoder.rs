@@ -1,0 +1,261 @@
+//! Post-LayerNorm encoders (BERT, DistilBERT, XLM-RoBERTa) with explicit forward and backward passes.
+//!
+//! Batches are packed: sequences lie one after another, nothing is padded, and every matrix product runs over
+//! all tokens of a batch at once. Dropout masks are functions of the step and the place ([`Noise`]), so the
+//! backward pass recomputes them and a run repeats bit for bit.
+//!
+//! Source: Devlin et al. 2019, arXiv:1810.04805; Sanh et al. 2019, arXiv:1910.01108; Conneau et al. 2020,
+//! arXiv:1911.02116; the reference for parity is Hugging Face transformers.
+
+mod config;
+mod layer;
+mod weights;
+
+pub use config::{Architecture, Config, ConfigError};
+pub use layer::Scratch;
+pub use weights::{Body, Element, Layer, Linear, Norm, Parameter, RowGradients, WordTable};
+
+use crate::encode::Batch;
+use layer::{Pass, Tape};
+use poststelle_kernels::dropout::{self, Dropout};
+use poststelle_kernels::matmul::Precision;
+use poststelle_kernels::norm;
+use rayon::prelude::*;
+
+/// An encoder: tokens in, one vector a token out.
+pub struct Encoder {
+    /// Sizes and constants.
+    pub config: Config,
+    /// The word-piece table.
+    pub words: WordTable,
+    /// Everything else.
+    pub body: Body,
+}
+
+/// The dropout of one training step; [`Noise::NONE`] in inference.
+#[derive(Debug, Clone, Copy)]
+pub struct Noise {
+    key: u64,
+    hidden: f32,
+    attention: f32,
+    head: f32,
+}
+
+/// Where in a layer dropout applies.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Place {
+    Embeddings,
+    Attention,
+    AttentionOut,
+    Output,
+    Pooled,
+}
+
+impl Noise {
+    /// No dropout anywhere.
+    pub const NONE: Self = Self {
+        key: 0,
+        hidden: 0.0,
+        attention: 0.0,
+        head: 0.0,
+    };
+
+    /// Dropout at the rates given; `key` differs between steps and between runs.
+    pub fn new(key: u64, hidden: f32, attention: f32, head: f32) -> Self {
+        Self {
+            key,
+            hidden,
+            attention,
+            head,
+        }
+    }
+
+    pub(crate) fn dropout(self, depth: usize, place: Place) -> Dropout {
+        let rate = match place {
+            Place::Embeddings | Place::AttentionOut | Place::Output => self.hidden,
+            Place::Attention => self.attention,
+            Place::Pooled => self.head,
+        };
+        if rate == 0.0 {
+            return Dropout::NONE;
+        }
+        let site = (depth as u64) << 3 | place as u64;
+        Dropout::new(
+            rate,
+            self.key.wrapping_add(site.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+        )
+    }
+}
+
+/// How one pass through an encoder runs.
+#[derive(Debug, Clone, Copy)]
+pub struct Mode {
+    /// Arithmetic of the matrix products.
+    pub precision: Precision,
+    /// Dropout.
+    pub noise: Noise,
+    /// Lower layers that do not learn; the embeddings below them do not either. They run without dropout.
+    pub frozen: usize,
+    /// Whether the word-piece table learns; never with frozen layers.
+    pub learn_words: bool,
+}
+
+impl Mode {
+    /// Inference in this precision.
+    pub fn inference(precision: Precision) -> Self {
+        Self {
+            precision,
+            noise: Noise::NONE,
+            frozen: 0,
+            learn_words: false,
+        }
+    }
+}
+
+/// What the backward pass needs from a forward pass; reused from batch to batch.
+#[derive(Default)]
+pub struct Activations {
+    sums: Vec<f32>,
+    layers: Vec<Tape>,
+    /// The last layer's output, `[tokens, hidden]`.
+    pub output: Vec<f32>,
+}
+
+impl Encoder {
+    /// Runs the embeddings and the first `layers` layers for inference; `[tokens, hidden]`.
+    pub fn hidden(&self, precision: Precision, batch: &Batch, layers: usize) -> Vec<f32> {
+        let mut tape = Tape::default();
+        let mut sums = Vec::new();
+        self.embed(batch, Noise::NONE, &mut sums, &mut tape.input);
+        let mut out = Vec::new();
+        for n in 0..layers {
+            self.body.layers[n].forward(
+                self.pass(Mode::inference(precision), batch, n),
+                &mut tape,
+                &mut out,
+            );
+            std::mem::swap(&mut tape.input, &mut out);
+        }
+        tape.input
+    }
+
+    /// The forward pass of training; the result is in `activations.output`.
+    ///
+    /// `lower`: the output of the frozen layers for this batch, when there are any and it is known already.
+    pub fn forward(&self, mode: Mode, batch: &Batch, lower: Option<&[f32]>, activations: &mut Activations) {
+        let Activations { sums, layers, output } = activations;
+        layers.resize_with(self.config.layers, Tape::default);
+        let mut input = std::mem::take(output);
+        match (mode.frozen, lower) {
+            (0, _) => self.embed(batch, mode.noise, sums, &mut input),
+            (_, Some(lower)) => {
+                input.clear();
+                input.extend_from_slice(lower);
+            }
+            (frozen, None) => input = self.hidden(mode.precision, batch, frozen),
+        }
+        for n in mode.frozen..self.config.layers {
+            std::mem::swap(&mut layers[n].input, &mut input);
+            self.body.layers[n].forward(self.pass(mode, batch, n), &mut layers[n], &mut input);
+        }
+        *output = input;
+    }
+
+    /// Adds the gradients of every learning parameter to `grads`, from that of the output, which is used up.
+    pub fn backward(
+        &self,
+        mode: Mode,
+        batch: &Batch,
+        activations: &Activations,
+        scratch: &mut Scratch,
+        grad: &mut [f32],
+        grads: (&mut Body, &mut RowGradients),
+    ) {
+        let (body, words) = grads;
+        for n in (mode.frozen..self.config.layers).rev() {
+            let below = n > mode.frozen || mode.frozen == 0;
+            let (layer, pass) = (&self.body.layers[n], self.pass(mode, batch, n));
+            layer.backward(
+                pass,
+                &activations.layers[n],
+                scratch,
+                grad,
+                &mut body.layers[n],
+                below,
+            );
+        }
+        if mode.frozen > 0 {
+            return;
+        }
+        dropout::apply(mode.noise.dropout(0, Place::Embeddings), grad);
+        let after = &mut body.embedding_norm;
+        let (gain, epsilon) = (&self.body.embedding_norm.gain, self.config.epsilon);
+        norm::backward(
+            &activations.sums,
+            gain,
+            epsilon,
+            grad,
+            &mut after.gain,
+            &mut after.bias,
+        );
+        let hidden = self.config.hidden;
+        for (row, position, id) in batch.tokens() {
+            let grad = &grad[row * hidden..][..hidden];
+            let at = (position + self.config.first_position) * hidden;
+            norm::add(grad, &mut body.positions[at..at + hidden]);
+            if self.config.token_types > 0 {
+                norm::add(grad, &mut body.token_types[..hidden]);
+            }
+            if mode.learn_words {
+                words.add(id, grad);
+            }
+        }
+    }
+
+    /// Sums the tables to `sums` and normalises, with dropout, to `out`; both `[tokens, hidden]`.
+    fn embed(&self, batch: &Batch, noise: Noise, sums: &mut Vec<f32>, out: &mut Vec<f32>) {
+        let hidden = self.config.hidden;
+        sums.resize(batch.len() * hidden, 0.0);
+        out.resize(batch.len() * hidden, 0.0);
+        let places: Vec<_> = batch.tokens().collect();
+        sums.par_chunks_mut(hidden)
+            .zip(places)
+            .for_each(|(sum, (_, position, id))| {
+                self.words.row(id, sum);
+                let at = (position + self.config.first_position) * hidden;
+                norm::add(&self.body.positions[at..at + hidden], sum);
+                if self.config.token_types > 0 {
+                    norm::add(&self.body.token_types[..hidden], sum);
+                }
+            });
+        let after = &self.body.embedding_norm;
+        norm::forward(sums, &after.gain, &after.bias, self.config.epsilon, out);
+        dropout::apply(noise.dropout(0, Place::Embeddings), out);
+    }
+
+    fn pass<'a>(&'a self, mode: Mode, batch: &'a Batch, layer: usize) -> Pass<'a> {
+        let Mode { precision, noise, .. } = mode;
+        Pass {
+            config: &self.config,
+            precision,
+            starts: batch.starts(),
+            noise,
+            layer,
+        }
+    }
+
+    /// Packs every weight for inference in `precision`.
+    pub fn prepare(&mut self, precision: Precision) -> Result<(), poststelle_kernels::UnsupportedPrecision> {
+        for layer in &mut self.body.layers {
+            for linear in [
+                &mut layer.qkv,
+                &mut layer.attention_out,
+                &mut layer.up,
+                &mut layer.down,
+            ] {
+                linear.prepare(precision)?;
+            }
+        }
+        Ok(())
+    }
+}
