@@ -1,5 +1,10 @@
 //! The numbers here equal those of scikit-learn and SciPy, recorded by `fixtures/measure/record.py`.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "the recording is ours; a gap in it should fail the test"
+)]
+
 use poststelle_measure::{
     Confusion, Judged, Rows, Scores, expected_calibration_error, fit_temperature, precision_lower_bound,
 };
