@@ -1,1 +1,27 @@
-//! mail.
+//! Bytes of a mail to the text worth reading.
+//!
+//! A classifier should see what this client wrote now, and nothing else: no markup, no
+//! quoted history with yesterday's request in it, no letterhead that every colleague shares.
+//! [`Message`] decodes what came over the wire and never fails; [`Cleaner`] decides what of
+//! it is worth reading and accounts for every byte it leaves out.
+//!
+//! **Not here.** Reading files: callers bring bytes. Labels and datasets: `corpus`.
+
+mod charset;
+mod clean;
+mod defect;
+mod flowed;
+mod html;
+mod language;
+mod lines;
+mod markers;
+pub mod mbox;
+mod message;
+mod mime;
+mod subject;
+mod transfer;
+
+pub use clean::{CleanText, Cleaner, Cut, CutKind, Profile};
+pub use defect::Defect;
+pub use message::Message;
+pub use transfer::base64;

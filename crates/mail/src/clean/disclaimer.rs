@@ -1,0 +1,159 @@
+//! Finds text that no person wrote for this mail: confidentiality notices, company
+//! particulars, newsletter and virus-scanner lines, gateway banners.
+//!
+//! Such text is long, the same in thousands of mails, and full of words like "löschen" or
+//! "vertraulich" that a client might mean. So one word is no evidence: a notice needs words of
+//! several groups in one paragraph, particulars need several marks and no sentence about "ich".
+
+use super::{CutKind, Sheet};
+use crate::markers::markers;
+use regex::Regex;
+use std::ops::Range;
+use std::sync::LazyLock;
+
+/// Bytes of a paragraph that are read; a notice shows itself early.
+const READ: usize = 4000;
+
+/// Cuts notices from the lines of `own`, one stretch of the sender's own text.
+pub(super) fn cut(sheet: &mut Sheet<'_>, own: Range<usize>) {
+    banner(sheet, own.clone());
+    for paragraph in paragraphs(sheet, own) {
+        let text = joined(sheet, paragraph.clone());
+        let personal = PERSONAL.is_match(&text);
+        let groups = |patterns: &[Regex]| patterns.iter().filter(|pattern| pattern.is_match(&text)).count();
+        let confidential = groups(&markers().confidential);
+        if confidential >= 3 || confidential == 2 && !personal {
+            // A name or a closing above the notice belongs to the signature rule.
+            let start = paragraph
+                .clone()
+                .find(|&at| sheet.lines[at].words.len() > 40)
+                .unwrap_or(paragraph.start);
+            sheet.cut(start..paragraph.end, CutKind::Disclaimer, "confidential");
+            continue;
+        }
+        company(sheet, paragraph.clone(), groups(&markers().company));
+        for at in paragraph {
+            let words = sheet.lines[at].words;
+            if words.len() <= 400 && markers().notice.is_match(words) && !PERSONAL.is_match(words) {
+                sheet.cut(at..at + 1, CutKind::Disclaimer, "notice");
+            }
+        }
+    }
+}
+
+/// A gateway's warning on top.
+fn banner(sheet: &mut Sheet<'_>, own: Range<usize>) {
+    let first: Vec<usize> = own.filter(|&at| !sheet.lines[at].is_blank()).take(3).collect();
+    for at in first {
+        let words = sheet.lines[at].words;
+        if words.len() <= 600 && markers().banner.is_match(words) {
+            sheet.cut(at..at + 1, CutKind::Disclaimer, "banner");
+        }
+    }
+}
+
+/// Company particulars: from the first line that holds some to the last.
+fn company(sheet: &mut Sheet<'_>, paragraph: Range<usize>, groups: usize) {
+    if groups == 0 {
+        return;
+    }
+    let holds = |at: usize| {
+        let words = sheet.lines[at].words;
+        words.len() <= 500
+            && markers().company.iter().any(|pattern| pattern.is_match(words))
+            && !PERSONAL.is_match(words)
+    };
+    let lines: Vec<usize> = paragraph.filter(|&at| holds(at)).collect();
+    let (Some(&first), Some(&last)) = (lines.first(), lines.last()) else {
+        return;
+    };
+    // One mark alone is enough where the line is nothing but "Geschäftsführer: …".
+    if groups >= 2 || lines.iter().all(|&at| LABELLED.is_match(sheet.lines[at].words)) {
+        sheet.cut(first..last + 1, CutKind::Disclaimer, "company");
+    }
+}
+
+/// Runs of lines that are kept and not blank.
+fn paragraphs(sheet: &Sheet<'_>, own: Range<usize>) -> Vec<Range<usize>> {
+    let mut found: Vec<Range<usize>> = Vec::new();
+    for at in own {
+        if sheet.lines[at].is_blank() || !sheet.is_kept(at) {
+            continue;
+        }
+        match found.last_mut() {
+            Some(last) if last.end == at => last.end = at + 1,
+            _ => found.push(at..at + 1),
+        }
+    }
+    found
+}
+
+fn joined(sheet: &Sheet<'_>, lines: Range<usize>) -> String {
+    let mut text = String::new();
+    for line in &sheet.lines[lines] {
+        if text.len() > READ {
+            break;
+        }
+        let end = line
+            .words
+            .char_indices()
+            .map(|(at, _)| at)
+            .find(|&at| at > READ)
+            .unwrap_or(line.words.len());
+        text.push_str(&line.words[..end]);
+        text.push(' ');
+    }
+    text
+}
+
+#[allow(clippy::expect_used)]
+fn pattern(text: &str) -> Regex {
+    Regex::new(text).expect("a pattern of this file is valid")
+}
+
+/// Somebody speaks of themselves, as a client does and a notice does not.
+static PERSONAL: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"(?i)\b(?:ich|mir|mich|mein|meine|meinen|meiner|meinem|i|my|i'm|i've|mine)\b"));
+
+static LABELLED: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?i)^\W{0,4}[\p{L}./() -]{3,60}:\s?\S"));
+
+#[cfg(test)]
+mod tests {
+    use crate::{Cleaner, Message};
+
+    fn clean(body: &str) -> String {
+        Cleaner::default()
+            .clean(&Message::plain("", body))
+            .text()
+            .to_owned()
+    }
+
+    #[test]
+    fn cuts_notices_and_particulars() {
+        for body in [
+            "Bitte sperren.\n\nDiese E-Mail enthält vertrauliche Informationen. Wenn Sie nicht der richtige Adressat sind,\n\
+             informieren Sie bitte sofort den Absender und vernichten Sie diese Mail.",
+            "Bitte sperren.\n\nMuster GmbH\nGeschäftsführer: Max Muster\nAmtsgericht Kiel, HRB 1234\nUSt-IdNr.: DE123456789",
+            "Bitte sperren.\n\nThis email is confidential. If you are not the intended recipient, please delete it.",
+            "ACHTUNG: Diese E-Mail stammt von außerhalb. Bitte keine Links öffnen.\n\nBitte sperren.",
+            "Bitte sperren.\n\nDiese E-Mail wurde von Avast auf Viren geprüft.\nwww.example.com",
+        ] {
+            assert!(
+                clean(body).starts_with("Bitte sperren.") && clean(body).len() < 32,
+                "{}",
+                clean(body)
+            );
+        }
+    }
+
+    #[test]
+    fn keeps_what_a_client_says_about_such_things() {
+        for body in [
+            "Bitte behandeln Sie meine Anfrage vertraulich und löschen Sie diese Daten unverzüglich.",
+            "Ich bin Geschäftsführer: bitte ändern Sie meine Steuer-Nr. 12/345/678 beim Amtsgericht.",
+            "Ich möchte mich vom Newsletter abmelden.",
+        ] {
+            assert_eq!(clean(body), body);
+        }
+    }
+}

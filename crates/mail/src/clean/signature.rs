@@ -1,0 +1,397 @@
+//! Finds where the message ends and the letterhead begins.
+//!
+//! Colleagues share a signature, so a model that reads it learns who wrote and not what they
+//! want. Cut are what follows `-- `, a closing formula with the name and contact block below
+//! it, a contact block without a formula, and the line a mobile mail program adds.
+//!
+//! Text after a closing formula that reads like prose (a postscript) is kept, and so is contact
+//! data the client announces ("Meine neue Adresse:").
+
+use super::quoted::is_rule;
+use super::{CutKind, Sheet, has_word};
+use crate::markers::markers;
+use regex::Regex;
+use std::ops::Range;
+use std::sync::LazyLock;
+
+/// The rule whose cut holds words of the client; the cleaner restores it before keeping nothing.
+pub(super) const CLOSING: &str = "closing";
+
+/// Cuts signatures from the lines of `own`, one stretch of the sender's own text.
+pub(super) fn cut(sheet: &mut Sheet<'_>, own: Range<usize>) {
+    markup(sheet, own.clone());
+    device(sheet, own.clone());
+    delimiter(sheet, own.clone());
+    closing(sheet, own.clone());
+    contact_block(sheet, own.clone());
+    trailing_rules(sheet, own);
+}
+
+/// The kept lines of `range` that hold something.
+fn kept(sheet: &Sheet<'_>, range: Range<usize>) -> Vec<usize> {
+    range
+        .filter(|&at| sheet.is_kept(at) && !sheet.lines[at].is_blank())
+        .collect()
+}
+
+fn markup(sheet: &mut Sheet<'_>, own: Range<usize>) {
+    for at in own {
+        if sheet.lines[at].signature {
+            sheet.cut(at..at + 1, CutKind::Signature, "markup");
+        }
+    }
+}
+
+/// "Von meinem iPhone gesendet": the line goes, and what a mobile program left below it.
+fn device(sheet: &mut Sheet<'_>, own: Range<usize>) {
+    let lines = kept(sheet, own.clone());
+    let mut wrote = false;
+    for (index, &at) in lines.iter().enumerate() {
+        let words = sheet.lines[at].words;
+        if words.len() > 200 || !markers().device.is_match(words) {
+            // A line broken in two still is one.
+            let joined = lines
+                .get(index + 1)
+                .filter(|_| words.len() < 90)
+                .map(|&next| (next, sheet.lines[next].words));
+            if let Some((next, second)) = joined
+                && second.len() < 60
+                && (second.starts_with('<') || words.ends_with(['/', '-']) || second.starts_with("http"))
+                && next == at + 1
+                && markers().device.is_match(&format!("{words} {second}"))
+            {
+                sheet.cut(at..next + 1, CutKind::Signature, "device");
+            }
+            wrote |= has_word(words);
+            continue;
+        }
+        // Quoted text without marks follows it; with nothing written before, it stands on top.
+        let below = lines[index + 1..].first().is_some_and(|&next| next > at + 1);
+        let end = if wrote && below && !has_closing(sheet, &lines[index + 1..]) {
+            own.end
+        } else {
+            at + 1
+        };
+        sheet.cut(at..end, CutKind::Signature, "device");
+    }
+}
+
+fn has_closing(sheet: &Sheet<'_>, lines: &[usize]) -> bool {
+    lines
+        .iter()
+        .any(|&at| is_closing(sheet.lines[at].words) || is_delimiter(sheet.lines[at].words))
+}
+
+fn is_delimiter(words: &str) -> bool {
+    matches!(words, "--" | "—" | "- -" | "-- –")
+}
+
+/// What follows `-- ` is a signature; what follows another ruled line is one if it looks so.
+fn delimiter(sheet: &mut Sheet<'_>, own: Range<usize>) {
+    let lines = kept(sheet, own.clone());
+    for (index, &at) in lines.iter().enumerate() {
+        let words = sheet.lines[at].words;
+        let tail = &lines[index + 1..];
+        let delimits = is_delimiter(words)
+            && tail.len() <= 40
+            && tail.iter().filter(|&&at| is_prose(sheet.lines[at].words)).count() <= 4;
+        let ruled = !tail.is_empty()
+            && is_rule(words)
+            && tail.len() <= 16
+            && tail.iter().all(|&at| !is_prose(sheet.lines[at].words))
+            && tail.iter().any(|&at| is_contact(sheet.lines[at].words));
+        if delimits || ruled {
+            sheet.cut(
+                at..own.end,
+                CutKind::Signature,
+                if delimits { "delimiter" } else { "ruled" },
+            );
+            return;
+        }
+    }
+    // "- Max" on the last line.
+    if let [.., before, last] = *lines.as_slice()
+        && DASH_NAME.is_match(sheet.lines[last].words)
+        && !sheet.lines[before].words.starts_with(['-', '–', '*', '•'])
+    {
+        sheet.cut(last..last + 1, CutKind::Signature, CLOSING);
+    }
+}
+
+fn is_closing(words: &str) -> bool {
+    let Some(found) = markers().closing.find(words) else {
+        return false;
+    };
+    let rest = words[found.end()..].trim_start_matches([',', '.', '!', ' ', ';', '-', '–', '*', '_']);
+    // A name or a place may follow on the line, a sentence may not.
+    words.len() <= 120
+        && rest.split_whitespace().count() <= 5
+        && !rest.ends_with(['?', ':'])
+        && found.end() > 1
+        && (rest.is_empty() || !rest.starts_with(char::is_lowercase) || is_company_of(rest))
+}
+
+/// "aus Hamburg", "from Berlin", "vom Bodensee", "und einen schönen Tag".
+fn is_company_of(rest: &str) -> bool {
+    let first = rest.split_whitespace().next().unwrap_or_default();
+    matches!(
+        first,
+        "aus"
+            | "from"
+            | "vom"
+            | "von"
+            | "and"
+            | "und"
+            | "an"
+            | "i."
+            | "i.A."
+            | "i.V."
+            | "ppa."
+            | "nach"
+            | "ihr"
+            | "ihre"
+            | "euer"
+            | "dein"
+            | "your"
+            | "to"
+    )
+}
+
+/// A closing formula and what stands below it, up to a postscript.
+fn closing(sheet: &mut Sheet<'_>, own: Range<usize>) {
+    let lines = kept(sheet, own.clone());
+    for (index, &at) in lines.iter().enumerate() {
+        let words = bare(sheet.lines[at].words);
+        let tail = &lines[index + 1..];
+        let formal = is_closing(words);
+        if !formal && !(markers().closing_thanks.is_match(words) && words.len() <= 60) {
+            continue;
+        }
+        let names = tail
+            .iter()
+            .take_while(|&&at| is_name(sheet.lines[at].words))
+            .count();
+        if !formal && (names == 0 || index == 0 && tail.len() > names + 8) {
+            continue;
+        }
+        let prose = tail
+            .iter()
+            .position(|&at| is_prose(sheet.lines[at].words) || is_postscript(sheet.lines[at].words));
+        let Some(prose) = prose else {
+            if tail.len() <= 30 {
+                sheet.cut(at..own.end, CutKind::Signature, CLOSING);
+                return;
+            }
+            continue;
+        };
+        // Prose below: only the formula and a name go, and only when a gap follows them.
+        let last = if prose == 0 { at } else { tail[prose - 1] };
+        let next = tail[prose];
+        let gap = (last + 1..next).any(|between| sheet.lines[between].is_blank() || !sheet.is_kept(between));
+        if formal
+            && gap
+            && prose <= 14
+            && (index > 0 || prose > 0)
+            && (words.len() <= 60 && (prose > 0 || index > 0))
+        {
+            let last = tail[..prose]
+                .iter()
+                .rev()
+                .find(|&&at| !is_rule(sheet.lines[at].words))
+                .copied()
+                .unwrap_or(at);
+            sheet.cut(at..last + 1, CutKind::Signature, CLOSING);
+        }
+    }
+}
+
+fn is_postscript(words: &str) -> bool {
+    let head: String = words
+        .chars()
+        .filter(|c| !matches!(c, '.' | ' '))
+        .take(3)
+        .collect::<String>()
+        .to_lowercase();
+    head.starts_with("ps:")
+        || head == "ps"
+        || words.starts_with("PS ")
+        || words.starts_with("P.S.")
+        || head.starts_with("nb:")
+}
+
+/// A block of contact data at the end, without a formula above it.
+fn contact_block(sheet: &mut Sheet<'_>, own: Range<usize>) {
+    let lines = kept(sheet, own.clone());
+    let mut first = lines.len();
+    let mut strong = 0;
+    for index in (0..lines.len()).rev().take(24) {
+        let words = sheet.lines[lines[index]].words;
+        if is_contact(words) && !is_prose(words) {
+            strong += usize::from(is_strong_contact(words));
+        } else if !(is_rule(words) || is_title(words)) {
+            break;
+        }
+        first = index;
+    }
+    // Leave what the paragraph above announces, and a paragraph begun in the middle.
+    while first < lines.len() && first > 0 && lines[first] == lines[first - 1] + 1 {
+        first += 1;
+    }
+    if first == 0 || first >= lines.len() || strong < 2 {
+        return;
+    }
+    let strong = lines[first..]
+        .iter()
+        .filter(|&&at| is_strong_contact(sheet.lines[at].words))
+        .count();
+    let announced = sheet.lines[lines[first - 1]].words.ends_with(':');
+    if strong >= 2 && !announced {
+        sheet.cut(lines[first]..own.end, CutKind::Signature, "contact");
+    }
+}
+
+/// Ruled lines left at the end, with nothing below them any more.
+fn trailing_rules(sheet: &mut Sheet<'_>, own: Range<usize>) {
+    for at in own.rev() {
+        if !sheet.is_kept(at) || sheet.lines[at].is_blank() {
+            continue;
+        }
+        let words = sheet.lines[at].words;
+        if !is_rule(words) && !is_delimiter(words) || matches!(words, "..." | "....") {
+            return;
+        }
+        sheet.cut(at..at + 1, CutKind::Signature, "rule");
+    }
+}
+
+/// A line without the emphasis marks of plain-text renderings.
+fn bare(words: &str) -> &str {
+    words.trim_matches(['*', '_', ' ', '\'', '"', '>'])
+}
+
+/// A sentence, or a piece of one, that somebody wrote for this mail.
+fn is_prose(words: &str) -> bool {
+    let count = words.split_whitespace().count();
+    if count < 4 || is_strong_contact(words) && count < 12 {
+        return false;
+    }
+    let ends = words.ends_with(['.', '?', '!']) && !ABBREVIATED.is_match(words);
+    count >= 10 && !words.contains(['|', '•']) || ends && count >= 5 || PERSON.is_match(words) && count >= 5
+}
+
+/// One to four capitalized words, as a name with a degree is.
+fn is_name(words: &str) -> bool {
+    let words = bare(words);
+    let count = words.split_whitespace().count();
+    count <= 5
+        && words.len() <= 60
+        && !words.ends_with(['.', '?', '!', ':'])
+        && words
+            .split_whitespace()
+            .filter(|word| word.starts_with(char::is_lowercase))
+            .count()
+            <= usize::from(count > 2).max(usize::from(count == 1))
+        && words.chars().filter(|c| c.is_alphabetic()).count() >= 1
+        && !words.contains(|c: char| c.is_ascii_digit())
+}
+
+/// A line of name, role or department in a contact block.
+fn is_title(words: &str) -> bool {
+    let count = words.split_whitespace().count();
+    count <= 6
+        && words.len() <= 60
+        && !words.ends_with(['.', '?', '!', ':', ','])
+        && bare(words).starts_with(|c: char| c.is_uppercase() || !c.is_alphanumeric())
+        && !PERSON.is_match(words)
+}
+
+fn is_contact(words: &str) -> bool {
+    words.len() <= 160 && (is_strong_contact(words) || CONTACT.is_match(words))
+}
+
+fn is_strong_contact(words: &str) -> bool {
+    words.len() <= 240 && STRONG.is_match(words)
+}
+
+#[allow(clippy::expect_used)]
+fn pattern(text: &str) -> Regex {
+    Regex::new(text).expect("a pattern of this file is valid")
+}
+
+static STRONG: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r"(?ix)\b(?:tel|telefon|fon|phone|mobil|mobile|handy|fax|telefax|hotline|durchwahl|cell|direct|office|tel\.)\b\s?[.:/|]*\s?[+(\d]
+        | ^\W{0,3}(?:[tfmpdw]|mob|ph)\s?[.:|]\s?[+(]?\d | ^\W{0,3}[+(]?\d[\d\s()/.\-–]{6,}\W*$ | \+\d{1,3}[\s(./-]*\d[\d\s()/.-]{5,}
+        | ^\W{0,3}(?:e-?mail|mail|web|internet|homepage|website|www)\b\s?[.:|] | ^\W{0,3}[\w.+-]+@[\w-]+\.[\w.-]+\W*$ | \bwww\.[\w-]+\.\w
+        | ^\W{0,3}<?https?://\S+\W*$ | \b(?:GmbH|mbH|OHG|Ltd|LLC|Inc|e\.\s?V\.|e\.\s?K\.|S\.A\.|B\.V\.|GbR|PLC)(?:\W|$) | \b(?:AG|KG|SE|UG)\W*$ | [\w.+-]+@[\w-]+\.\w+\W*$",
+    )
+});
+
+static CONTACT: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r"(?i)(?:str\.|straße|strasse|weg|platz|allee|gasse|ring|ufer|damm|street|road|avenue|lane)\s?\d|^\W*(?:[dach]h?-)?\d{4,5}\s+\p{L}|\b\d+\s\w+\s(?:street|st|road|rd|ave|avenue|lane|blvd)\b|postfach|p\.?o\.? box|abteilung|department|vertrieb|sales",
+    )
+});
+
+static PERSON: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r"(?i)\b(?:ich|wir|mir|mich|uns|bitte|sie|ihnen|mein|meine|meinen|unser|unsere|habe|haben|i|i'm|i'll|we|my|our|please|you|your|was|will)\b",
+    )
+});
+
+static ABBREVIATED: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"(?i)\b(?:e\.\s?v|e\.\s?k|inc|ltd|co|corp|str|nr|a\.g|s\.a|b\.v)\.$"));
+
+static DASH_NAME: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"^(?:[-–—~]{1,3}\s?)\p{Lu}[\p{L}.]+(?:\s\p{Lu}[\p{L}.]*)?$"));
+
+#[cfg(test)]
+mod tests {
+    use crate::{Cleaner, Message};
+
+    fn clean(body: &str) -> String {
+        Cleaner::default()
+            .clean(&Message::plain("", body))
+            .text()
+            .to_owned()
+    }
+
+    #[test]
+    fn cuts_closings_delimiters_contacts_and_device_lines() {
+        for body in [
+            "Bitte sperren.\n\nMit freundlichen Grüßen\n\nMax Muster\nMuster GmbH\nTel.: 040 1234567",
+            "Bitte sperren.\n-- \nMax Muster\nwww.example.com",
+            "Bitte sperren.\n\nMax Muster\nMuster GmbH\nTel. 040 1234567\nmax@example.com",
+            "Bitte sperren.\n\nVon meinem iPhone gesendet",
+            "Bitte sperren.\n\nGesendet von Outlook für Android<https://example.com>",
+            "Bitte sperren.\n\nLG\nMax",
+            "Bitte sperren.\n\nVielen Dank und beste Grüße aus Kiel,\nMax",
+            "Bitte sperren.\n\nBest regards,\nMax Muster\nHead of Sales",
+            "Bitte sperren.\n\nI.A. Max\n\n".trim_end_matches("I.A. Max\n\n"),
+        ] {
+            assert_eq!(clean(body), "Bitte sperren.", "{body}");
+        }
+    }
+
+    #[test]
+    fn keeps_postscripts_and_announced_addresses() {
+        assert_eq!(
+            clean("Bitte sperren.\n\nViele Grüße\nMax\n\nPS: Auch die zweite Karte ist weg."),
+            "Bitte sperren.\n\nPS: Auch die zweite Karte ist weg."
+        );
+        let body = "Meine neue Anschrift lautet:\n\nMax Muster\nMusterweg 3\n20095 Hamburg\nTel. 040 1234567\nmax@example.com";
+        assert_eq!(clean(body), body);
+    }
+
+    #[test]
+    fn keeps_lists_and_thanks_that_say_something() {
+        for body in [
+            "Bitte senden:\n- Auszug\n- Depot",
+            "Vielen Dank für Ihre Antwort.\nIch brauche noch den Auszug.",
+            "Danke",
+            "Grüßen Sie bitte Frau Meier von mir und schicken Sie das Formular.",
+        ] {
+            assert_eq!(clean(body), body);
+        }
+    }
+}
