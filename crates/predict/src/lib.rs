@@ -1,1 +1,23 @@
-//! predict.
+//! Text in, decisions out.
+//!
+//! A [`Predictor`] is a trained model and a [`Policy`], ready to answer: it cleans each mail the way its training mails
+//! were cleaned, scores it for every task, chooses labels that agree with the hierarchy between tasks
+//! ([`decode`]), and says per task whether the answer may be acted on, shown, or left to a person. A [`Queue`]
+//! groups what many callers ask at once.
+
+pub mod decode;
+
+mod classify;
+mod mail;
+mod policy;
+mod prediction;
+mod predictor;
+mod queue;
+
+pub use classify::Classify;
+pub use mail::{Content, Mail};
+pub use policy::{Policy, PolicyError, TaskPolicy};
+pub use poststelle_measure::Band as Decision;
+pub use prediction::{Answer, Named, Prediction};
+pub use predictor::Predictor;
+pub use queue::{Limits, Pending, Queue, QueueError};

@@ -1,1 +1,22 @@
-//! server.
+//! The HTTP door.
+//!
+//! The private endpoint speaks SageMaker's hosting and batch-transform contract ([`router`]): `/ping`, `/invocations` and
+//! `/execution-parameters`. A request is read, parsed, classified and written off the threads that
+//! serve connections, and everything a client can get wrong has an answer of its own
+//! (`application/problem+json` with a stable `code`), so the server lives on whatever it is sent.
+//!
+//! **Invariant.** Neither a log line nor an error holds mail text: they name positions, fields and sizes.
+
+mod body;
+mod log;
+mod media;
+mod problem;
+mod read;
+mod sagemaker;
+mod serve;
+mod settings;
+mod write;
+
+pub use problem::Problem;
+pub use serve::{ServeError, router, run, serve};
+pub use settings::Settings;

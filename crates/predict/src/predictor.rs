@@ -1,0 +1,133 @@
+//! A model, a cleaner and a policy, ready to answer.
+
+use crate::decode::Hierarchy;
+use crate::{Answer, Classify, Content, Decision, Mail, Policy, Prediction};
+use poststelle_labels::{ClassIndex, Schema};
+use poststelle_mail::{Cleaner, Message};
+use poststelle_nn::Probabilities;
+use rayon::prelude::*;
+use std::borrow::Borrow;
+
+/// Labels an answer lists besides the chosen one, at most.
+const ALTERNATIVES: usize = 2;
+
+/// Turns mails into predictions.
+pub struct Predictor {
+    model: Box<dyn Classify>,
+    cleaner: Cleaner,
+    policy: Policy,
+    hierarchy: Hierarchy,
+}
+
+impl Predictor {
+    /// Joins a model with the cleaner its training mails went through and the policy of its schema.
+    ///
+    /// # Panics
+    /// If the policy was made for another number of tasks than the model's schema has.
+    pub fn new(model: impl Classify + 'static, cleaner: Cleaner, policy: Policy) -> Self {
+        let hierarchy = Hierarchy::of(model.schema());
+        assert_eq!(
+            policy.tasks().len(),
+            model.schema().tasks().len(),
+            "one policy per task of the schema"
+        );
+        Self {
+            model: Box::new(model),
+            cleaner,
+            policy,
+            hierarchy,
+        }
+    }
+
+    /// The tasks that are answered.
+    pub fn schema(&self) -> &Schema {
+        self.model.schema()
+    }
+
+    /// The cleaner mails go through.
+    pub fn cleaner(&self) -> &Cleaner {
+        &self.cleaner
+    }
+
+    /// The policy that makes decisions of probabilities.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Cleans and labels mails, in order, on all cores.
+    ///
+    /// A mail of which cleaning leaves nothing is labelled like any other, with the confidence the model gives an empty
+    /// text, but every decision is `ask`.
+    pub fn predict<M: Borrow<Mail> + Sync>(&self, mails: &[M]) -> Vec<Prediction> {
+        let read: Vec<(String, bool)> = mails.par_iter().map(|mail| self.read(mail.borrow())).collect();
+        let texts: Vec<&str> = read.iter().map(|(text, _)| text.as_str()).collect();
+        self.answer(&texts, |row| read[row].1)
+    }
+
+    /// Labels texts that are already clean, in order; a blank text is asked.
+    pub fn predict_texts(&self, texts: &[&str]) -> Vec<Prediction> {
+        self.answer(texts, |row| texts[row].trim().is_empty())
+    }
+
+    fn answer(&self, texts: &[&str], empty: impl Fn(usize) -> bool + Sync) -> Vec<Prediction> {
+        if texts.is_empty() {
+            return Vec::new();
+        }
+        let probabilities: Vec<Probabilities> = self
+            .model
+            .logits(texts)
+            .iter()
+            .zip(self.policy.tasks())
+            .map(|(logits, policy)| logits.softmax(policy.temperature))
+            .collect();
+        let decide = |row: usize| {
+            let rows: Vec<&[f32]> = probabilities.iter().map(|task| task.row(row)).collect();
+            self.decide(&rows, empty(row))
+        };
+        (0..texts.len()).into_par_iter().map(decide).collect()
+    }
+
+    /// The text the model reads of a mail, and whether cleaning left nothing of it (a broker is not text).
+    fn read(&self, mail: &Mail) -> (String, bool) {
+        let message = match &mail.content {
+            Content::Parts { subject, body } => Message::from_body(subject.as_str(), body),
+            Content::Raw(raw) => Message::parse(raw),
+        };
+        let clean = self.cleaner.clean(&message);
+        let empty = clean.subject().trim().is_empty() && clean.text().trim().is_empty();
+        (clean.model_text(mail.broker.as_deref()), empty)
+    }
+
+    fn decide(&self, rows: &[&[f32]], empty: bool) -> Prediction {
+        let chosen = self.hierarchy.decode(rows);
+        let answers = chosen
+            .into_iter()
+            .zip(rows)
+            .zip(self.policy.tasks())
+            .map(|((class, row), policy)| {
+                let class = class?;
+                let confidence = row[class];
+                let decision = if empty {
+                    Decision::Ask
+                } else {
+                    policy.bands.of(confidence)
+                };
+                let rank = |class: usize| (ClassIndex::from(class), row[class]);
+                let mut others: Vec<usize> = (0..row.len()).filter(|&other| other != class).collect();
+                others.sort_by(|&a, &b| row[b].total_cmp(&row[a]));
+                let top = std::iter::once(class)
+                    .chain(others.into_iter().take(ALTERNATIVES))
+                    .map(rank)
+                    .collect();
+                Some(Answer {
+                    class: ClassIndex::from(class),
+                    confidence,
+                    decision,
+                    top,
+                })
+            });
+        Prediction {
+            answers: answers.collect(),
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! Records in JSON: a list of records, a record of lists (as pandas writes it), one record, or a record a line.
+
+use super::{FIELDS, Record};
+use crate::Problem;
+use crate::media::Format;
+use poststelle_mail::base64;
+use poststelle_predict::{Content, Mail};
+use serde_json::{Map, Value};
+
+type Object = Map<String, Value>;
+
+pub(super) fn records(text: &str) -> Result<Vec<Record>, Problem> {
+    let value = parse(text, Format::Json, 0)?;
+    match value {
+        Value::Array(rows) => rows
+            .into_iter()
+            .enumerate()
+            .map(|(at, row)| record(at, object(row)?))
+            .collect(),
+        Value::Object(object)
+            if FIELDS
+                .iter()
+                .any(|field| object.get(*field).is_some_and(Value::is_array)) =>
+        {
+            columns(object)
+        }
+        Value::Object(object) => Ok(vec![record(0, object)?]),
+        other => Err(Problem::Shape { found: kind(&other) }),
+    }
+}
+
+pub(super) fn lines(text: &str) -> Result<Vec<Record>, Problem> {
+    text.split('\n')
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty())
+        .enumerate()
+        .map(|(at, (line, text))| record(at, object(parse(text, Format::JsonLines, line)?)?))
+        .collect()
+}
+
+/// Parses one value. The error of the parser may quote the input, so only its place is kept.
+fn parse(text: &str, format: Format, lines_before: usize) -> Result<Value, Problem> {
+    serde_json::from_str(text).map_err(|error| Problem::Malformed {
+        format: format.name(),
+        line: lines_before + error.line(),
+        column: error.column(),
+    })
+}
+
+fn object(value: Value) -> Result<Object, Problem> {
+    match value {
+        Value::Object(object) => Ok(object),
+        other => Err(Problem::Shape { found: kind(&other) }),
+    }
+}
+
+/// Turns a record of lists into records.
+fn columns(mut object: Object) -> Result<Vec<Record>, Problem> {
+    let mut rows: Vec<Object> = Vec::new();
+    let mut expected = None;
+    for field in FIELDS {
+        let values = match object.remove(field) {
+            None => continue,
+            Some(Value::Array(values)) => values,
+            Some(other) => {
+                return Err(Problem::Field {
+                    record: 0,
+                    field,
+                    found: kind(&other),
+                    expected: "a list, like the others",
+                });
+            }
+        };
+        let length = *expected.get_or_insert(values.len());
+        if values.len() != length {
+            return Err(Problem::Lengths {
+                field: field.into(),
+                found: values.len(),
+                expected: length,
+            });
+        }
+        rows.resize_with(length, Object::new);
+        for (row, value) in rows.iter_mut().zip(values) {
+            row.insert(field.into(), value);
+        }
+    }
+    rows.into_iter()
+        .enumerate()
+        .map(|(at, row)| record(at, row))
+        .collect()
+}
+
+/// One record from its fields.
+pub(super) fn record(at: usize, mut object: Object) -> Result<Record, Problem> {
+    let id = match object.remove("id") {
+        None => Value::Null,
+        Some(id @ (Value::Null | Value::String(_) | Value::Number(_))) => id,
+        Some(other) => return Err(wrong(at, "id", &other, "a string or a number")),
+    };
+    if !["subject", "body", "raw"]
+        .iter()
+        .any(|field| object.contains_key(*field))
+    {
+        return Err(Problem::NoText { record: at });
+    }
+    let mut text = |field: &'static str| match object.remove(field) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        // Tables turn a subject "4711" into a number on the way.
+        Some(Value::Number(number)) => Ok(Some(number.to_string())),
+        Some(other) => Err(wrong(at, field, &other, "a string")),
+    };
+    let (subject, body, raw) = (text("subject")?, text("body")?, text("raw")?);
+    let (broker, encoding) = (text("broker")?, text("raw_encoding")?);
+    let content = match raw {
+        None => Content::Parts {
+            subject: subject.unwrap_or_default(),
+            body: body.unwrap_or_default(),
+        },
+        Some(raw) => Content::Raw(decode(at, raw, encoding.as_deref())?),
+    };
+    Ok(Record {
+        id,
+        mail: Mail {
+            content,
+            broker: broker.filter(|broker| !broker.trim().is_empty()),
+        },
+    })
+}
+
+fn decode(record: usize, raw: String, encoding: Option<&str>) -> Result<Vec<u8>, Problem> {
+    let refuse = |field, found, expected| Problem::Field {
+        record,
+        field,
+        found,
+        expected,
+    };
+    match encoding.unwrap_or_default() {
+        "" | "text" => Ok(raw.into_bytes()),
+        "base64" => base64(raw.as_bytes()).ok_or_else(|| refuse("raw", "something else", "base64")),
+        _ => Err(refuse("raw_encoding", "another encoding", "`base64` or `text`")),
+    }
+}
+
+fn wrong(record: usize, field: &'static str, found: &Value, expected: &'static str) -> Problem {
+    Problem::Field {
+        record,
+        field,
+        found: kind(found),
+        expected,
+    }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(record: &Record) -> (&str, &str) {
+        match &record.mail.content {
+            Content::Parts { subject, body } => (subject, body),
+            Content::Raw(raw) => ("raw", std::str::from_utf8(raw).unwrap()),
+        }
+    }
+
+    #[test]
+    fn every_shape_means_the_same_records() {
+        let list =
+            records(r#"[{"id":1,"subject":"a","body":"b","broker":"x"},{"id":2,"body":"c","subject":null}]"#);
+        let lists =
+            records(r#"{"id":[1,2],"subject":["a",null],"body":["b","c"],"broker":["x",null],"other":5}"#);
+        let rows = lines(
+            "{\"id\":1,\"subject\":\"a\",\"body\":\"b\",\"broker\":\"x\"}\r\n\n{\"id\":2,\"body\":\"c\"}\n",
+        );
+        for records in [list, lists, rows] {
+            let records = records.unwrap();
+            assert_eq!(records.len(), 2);
+            assert_eq!((text(&records[0]), text(&records[1])), (("a", "b"), ("", "c")));
+            assert_eq!(
+                (&records[0].id, records[1].mail.broker.as_deref()),
+                (&Value::from(1), None)
+            );
+        }
+        assert_eq!(records(r#"{"subject":4711}"#).unwrap().len(), 1);
+        assert!(records("[]").unwrap().is_empty() && lines(" \n").unwrap().is_empty());
+        assert!(records(r#"{"id":[],"body":[]}"#).unwrap().is_empty());
+    }
+
+    #[test]
+    fn raw_mail_comes_as_text_or_base64() {
+        let raw =
+            records(r#"[{"raw":"Subject: a\n\nb"},{"raw":"U3ViamVjdDogYQoKYg==","raw_encoding":"base64"}]"#);
+        let raw = raw.unwrap();
+        assert_eq!(raw[0].mail, raw[1].mail);
+    }
+
+    #[test]
+    fn says_where_and_what_but_never_quotes() {
+        let problem = |json: &str| records(json).unwrap_err();
+        assert_eq!(
+            problem("{\"a\": \n  tru}"),
+            Problem::Malformed {
+                format: "JSON",
+                line: 2,
+                column: 5
+            }
+        );
+        assert_eq!(problem("\"secret\""), Problem::Shape { found: "a string" });
+        assert_eq!(
+            problem("[{\"body\":\"\"},3]"),
+            Problem::Shape { found: "a number" }
+        );
+        let field = Problem::Field {
+            record: 1,
+            field: "body",
+            found: "a list",
+            expected: "a string",
+        };
+        assert_eq!(problem(r#"[{"body":"x"},{"body":["secret"]}]"#), field);
+        assert_eq!(
+            problem(r#"{"id":["a","b"],"body":["x"]}"#),
+            Problem::Lengths {
+                field: "body".into(),
+                found: 1,
+                expected: 2
+            }
+        );
+        assert_eq!(
+            problem(r#"[{"id":1,"text":"secret"}]"#),
+            Problem::NoText { record: 0 }
+        );
+        assert!(matches!(
+            problem(r#"{"id":"a","body":["x"]}"#),
+            Problem::Field { field: "id", .. }
+        ));
+        assert!(matches!(
+            problem(r#"[{"raw":"x","raw_encoding":"rot13"}]"#),
+            Problem::Field {
+                field: "raw_encoding",
+                ..
+            }
+        ));
+        let deep = "[".repeat(100_000);
+        assert!(matches!(problem(&deep), Problem::Malformed { .. }));
+        let line = lines("{\"body\":\"\"}\n\n{\"body\":").unwrap_err();
+        assert!(
+            matches!(
+                line,
+                Problem::Malformed {
+                    format: "JSON Lines",
+                    line: 3,
+                    ..
+                }
+            ),
+            "{line:?}"
+        );
+    }
+}
