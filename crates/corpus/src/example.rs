@@ -1,0 +1,77 @@
+//! What a model may see of a record: clean text and gold labels.
+
+use crate::Record;
+use jiff::Timestamp;
+use poststelle_labels::ClassIndex;
+use poststelle_mail::CleanText;
+
+/// One mail's clean text with its gold labels, some tasks unlabelled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Example {
+    id: String,
+    text: String,
+    gold: Vec<Option<ClassIndex>>,
+    broker: Option<String>,
+    language: Option<String>,
+    group: Option<String>,
+    thread: Option<String>,
+    received_at: Option<Timestamp>,
+}
+
+impl Example {
+    /// An example of this record's cleaned mail.
+    ///
+    /// `gold` has an entry per task of the schema, in its order; `None` where the mail is not labelled.
+    pub fn new(record: &Record, text: &CleanText, gold: Vec<Option<ClassIndex>>) -> Self {
+        Self {
+            id: record.id.clone(),
+            text: text.model_text(record.broker.as_deref()),
+            gold,
+            broker: record.broker.clone(),
+            language: record.language.clone(),
+            group: record.group.clone(),
+            thread: record.thread.clone(),
+            received_at: record.received_at,
+        }
+    }
+
+    /// Names the mail.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The text a model reads; the very text [`CleanText::model_text`] gives when serving.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The gold class per task, in the order of the schema's tasks.
+    pub fn gold(&self) -> &[Option<ClassIndex>] {
+        &self.gold
+    }
+
+    /// The broker the mail came through.
+    pub fn broker(&self) -> Option<&str> {
+        self.broker.as_deref()
+    }
+
+    /// The language the file claims.
+    pub fn language(&self) -> Option<&str> {
+        self.language.as_deref()
+    }
+
+    /// The rows this one must not be split from.
+    pub fn group(&self) -> Option<&str> {
+        self.group.as_deref()
+    }
+
+    /// The conversation the mail belongs to.
+    pub fn thread(&self) -> Option<&str> {
+        self.thread.as_deref()
+    }
+
+    /// When the mail arrived.
+    pub fn received_at(&self) -> Option<Timestamp> {
+        self.received_at
+    }
+}
