@@ -434,7 +434,7 @@ mod tests {
 
     #[test]
     fn decode_cuts_nothing() {
-        let body = "Ja\n\n> alt\n> alt\n-- \nMax";
+        let body = "Ja\n\n> alt\n> alt\n--\nMax";
         let text = Cleaner::new(Profile::Decode).clean(&Message::plain("", body));
         assert_eq!((text.text(), text.cuts().len()), (body, 0));
     }

@@ -96,8 +96,6 @@ struct Page {
     stack: Vec<Open>,
     hidden: usize,
     pre: usize,
-    /// Open elements that are quotes; a blockquote inside one is a quote too.
-    quotes: usize,
     breaks: usize,
     space: bool,
 }
@@ -188,9 +186,8 @@ impl Page {
         }
         let hidden = hides(name, tag);
         let pre = matches!(name, "pre" | "listing");
-        let mark = self.evidence(name, tag).map(|evidence| {
+        let mark = Self::evidence(name, tag).map(|evidence| {
             self.line_break(1);
-            self.quotes += usize::from(evidence == Evidence::Quote);
             self.marks.push(Mark {
                 start: self.text.len(),
                 end: usize::MAX,
@@ -236,23 +233,21 @@ impl Page {
         self.pre -= usize::from(open.pre);
         if let Some(index) = open.mark {
             self.line_break(1);
-            let mark = &mut self.marks[index];
-            mark.end = self.text.len();
-            self.quotes -= usize::from(mark.evidence == Evidence::Quote);
+            self.marks[index].end = self.text.len();
         }
     }
 
-    fn evidence(&self, name: &str, tag: &Tag) -> Option<Evidence> {
+    fn evidence(name: &str, tag: &Tag) -> Option<Evidence> {
         let class = attribute(tag, "class").unwrap_or_default();
         let id = attribute(tag, "id").unwrap_or_default();
         let has = |word: &str| class.split_ascii_whitespace().any(|class| class == word);
         if name == "blockquote" {
-            let cited = attribute(tag, "type").is_some_and(|kind| kind.eq_ignore_ascii_case("cite"))
-                || attribute(tag, "cite").is_some()
-                || class.contains("quote")
-                || class.contains("cite")
-                || self.quotes > 0
-                || attribute(tag, "style").is_some_and(|style| style.contains("border-left"));
+            // Indented own text is a blockquote too, but one that editors give no border.
+            let indent = attribute(tag, "style").is_some_and(|style| {
+                style.replace(' ', "").contains("border:none") && !class.contains("quote")
+            });
+            let cited =
+                !indent || attribute(tag, "type").is_some_and(|kind| kind.eq_ignore_ascii_case("cite"));
             return cited.then_some(Evidence::Quote);
         }
         if has("gmail_attr") || has("moz-cite-prefix") || has("moz-forward-container-header") {

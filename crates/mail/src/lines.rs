@@ -36,7 +36,11 @@ pub(crate) fn split<'a>(body: &'a str, marks: &[Mark]) -> Vec<Line<'a>> {
     let mut start = 0;
     for raw in body.split_inclusive('\n') {
         let end = start + raw.len();
-        let (marks, prefix) = quote_marks(raw);
+        let (mut marks, mut prefix) = quote_marks(raw);
+        // The end of "<address\n> wrote:" is no quote mark.
+        if marks == 1 && closes_address(lines.last(), &raw[prefix..]) {
+            (marks, prefix) = (0, 0);
+        }
         let rest = &raw[prefix..];
         let words = rest.trim_matches(blank);
         let words_start = start + prefix + (rest.len() - rest.trim_start_matches(blank).len());
@@ -55,6 +59,17 @@ pub(crate) fn split<'a>(body: &'a str, marks: &[Mark]) -> Vec<Line<'a>> {
     }
     apply(&mut lines, marks);
     lines
+}
+
+/// True when the line above opened an angle bracket that this one closes, before a colon.
+fn closes_address(above: Option<&Line<'_>>, rest: &str) -> bool {
+    let rest = rest.trim();
+    rest.len() <= 60
+        && rest.ends_with(':')
+        && above.is_some_and(|line| {
+            let (open, close) = (line.words.rfind('<'), line.words.rfind('>'));
+            line.marks == 0 && line.words.len() < 400 && (open > close || line.words.starts_with("mailto:"))
+        })
 }
 
 fn blank(character: char) -> bool {

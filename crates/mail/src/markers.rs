@@ -163,7 +163,7 @@ impl Markers {
                     let words: Vec<String> = languages
                         .iter()
                         .filter_map(|l| lists(l).get(group))
-                        .map(|word| word.replace(' ', r"\s+"))
+                        .map(|word| spaced(word))
                         .collect();
                     pattern(&words.join("|"))
                 })
@@ -187,7 +187,7 @@ impl Markers {
             header_inside: pattern(&format!(r"(?:{inside})\s?{mark}\s?[:：]")),
             attribution_verb: pattern(&format!(r"\b(?:{})\b", any(|l| &l.attribution.verb))),
             attribution: pattern(&format!(
-                r"^[-–—*|\s]{{0,4}}(?:{})\s?[:：*]{{1,3}}[-–—*\s]{{0,4}}$",
+                r"^[-–—*|\s]{{0,6}}(?:{})\s?(?:[:：*]{{1,3}}[-–—*\s]{{0,4}}|-{{3,}})$",
                 any(|l| &l.attribution.line)
             )),
             attribution_prose: pattern(&any(|l| &l.attribution.prose)),
@@ -248,6 +248,11 @@ const SUBJECT_TAG_START: &str = r"^(?:\[[^\[\]]{0,20}(?:ticket|request|case|vorg
 
 /// The same at its end.
 const SUBJECT_TAG_END: &str = r"(?:\[[^\[\]]{0,20}(?:ticket|request|case|vorgang|anfrage|fall|ref|id|#)[^\[\]]{0,40}\]|\[\d{3,}\]|\((?:ticket|case|vorgang|ref)[^()]{0,40}\))$";
+
+/// A pattern with every space standing for any white space; ` ?` is an optional one.
+fn spaced(word: &str) -> String {
+    word.replace(" ?", r"\s*").replace(' ', r"\s+")
+}
 
 /// Compiles one pattern, without regard to case.
 #[allow(clippy::expect_used)]

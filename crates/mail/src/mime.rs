@@ -47,8 +47,21 @@ pub(crate) fn parse(raw: &[u8]) -> Message {
             .map_or(rest, |end| &rest[end + 1..]),
         None => raw,
     };
+    // Old Macs and broken exports end lines with CR alone.
+    let unix;
+    let raw = if raw.contains(&b'\r') && !raw.contains(&b'\n') {
+        unix = raw
+            .iter()
+            .map(|&byte| if byte == b'\r' { b'\n' } else { byte })
+            .collect::<Vec<u8>>();
+        &unix
+    } else {
+        raw
+    };
     let mut defects = Vec::new();
-    let parsed = MessageParser::default().parse(raw);
+    let parsed = has_header(raw)
+        .then(|| MessageParser::default().parse(raw))
+        .flatten();
     let Some(parsed) =
         parsed.filter(|parsed| parsed.parts.first().is_some_and(|root| !root.headers.is_empty()))
     else {
@@ -87,6 +100,20 @@ pub(crate) fn parse(raw: &[u8]) -> Message {
         marks: text.marks,
         defects,
     }
+}
+
+/// True when the first line that holds something is a header field.
+fn has_header(raw: &[u8]) -> bool {
+    let start = raw
+        .iter()
+        .position(|byte| !byte.is_ascii_whitespace())
+        .unwrap_or(raw.len());
+    let name = raw[start..]
+        .iter()
+        .take(80)
+        .take_while(|&&byte| byte.is_ascii_graphic() && byte != b':')
+        .count();
+    name > 0 && raw[start + name..].trim_ascii_start().first() == Some(&b':')
 }
 
 fn ids(value: &HeaderValue<'_>) -> Vec<String> {

@@ -15,7 +15,9 @@
 use super::forwarded;
 use crate::lines::Line;
 use crate::markers::{Label, markers};
+use regex::Regex;
 use std::ops::Range;
+use std::sync::LazyLock;
 
 /// An attribution is no longer than this, in bytes of its joined lines.
 const ATTRIBUTION: usize = 360;
@@ -351,6 +353,54 @@ pub(super) fn header_block(lines: &[Line<'_>], range: Range<usize>) -> Option<Ra
     (enough || unsigned).then_some(range.start..end)
 }
 
+/// The end of a Notes header: a name or address with date and time, then To and Subject.
+fn notes_header(lines: &[Line<'_>], range: Range<usize>) -> Option<usize> {
+    let first = range.start;
+    let words = lines[first].words;
+    if words.len() > 160 {
+        return None;
+    }
+    // The date stands behind the name, or on a line of its own below it.
+    let dated =
+        |at: usize| at < range.end && lines[at].words.len() <= 160 && DATE_TIME.is_match(lines[at].words);
+    let date = if dated(first) {
+        first
+    } else if words.split_whitespace().count() <= 6
+        && !words.ends_with(['.', '?', '!', ',', ':'])
+        && dated(first + 1)
+    {
+        first + 1
+    } else {
+        return None;
+    };
+    let (mut to, mut subject, mut end) = (false, false, None);
+    for at in date + 1..range.end.min(date + 16) {
+        match markers().label(lines[at].words) {
+            Some((Label::To, _)) => to = true,
+            Some((Label::Subject, _)) if to => {
+                subject = true;
+                end = Some(at + 1);
+                break;
+            }
+            Some(_) => {}
+            // Between the headers stand only folded addresses.
+            None if to || lines[at].is_blank() || at <= date + 2 => {}
+            None => return None,
+        }
+        if !to && at > date + 4 {
+            return None;
+        }
+    }
+    end.filter(|_| to && subject)
+}
+
+/// A line that ends with date and time.
+static DATE_TIME: LazyLock<Regex> = LazyLock::new(|| {
+    #[allow(clippy::expect_used)]
+    Regex::new(r"\d{1,2}[./]\d{1,2}[./]\d{2,4},? \d{1,2}:\d{2}(:\d{2})?( ?[AP]M)?( [A-Z]{2,4})?$")
+        .expect("the pattern is valid")
+});
+
 /// Finds attribution lines; remembers the last line examined, so every line is examined once.
 struct Attributions {
     last: Option<(usize, Option<(usize, bool)>)>,
@@ -382,6 +432,8 @@ impl Attributions {
 
 fn ends_like_attribution(words: &str) -> bool {
     words.trim_end_matches(['*', '_', ' ']).ends_with([':', '：'])
+        || words.ends_with("----") && words.starts_with("--")
+        || words.ends_with('>') && words.starts_with(|c: char| c.is_ascii_digit())
 }
 
 /// The line at which the attribution that ends with `range` starts.
@@ -399,10 +451,16 @@ fn best_start(lines: &[Line<'_>], range: Range<usize>) -> Option<(usize, bool)> 
         } else {
             format!("{words} {joined}")
         };
-        if !markers.attribution_verb.is_match(&joined) || !markers.attribution.is_match(&joined) {
+        let dated = words.starts_with(|c: char| c.is_ascii_digit()) && joined.contains('@');
+        let whole: &str = if dated && joined.ends_with('>') {
+            &format!("{joined}:")
+        } else {
+            &joined
+        };
+        if !(dated || markers.attribution_verb.is_match(&joined)) || !markers.attribution.is_match(whole) {
             continue;
         }
-        let opens = opens(words);
+        let opens = opens(words) || dated;
         if best.is_none() || opens {
             let address = joined.contains('@');
             let prose = markers.attribution_prose.is_match(&joined) && !address;

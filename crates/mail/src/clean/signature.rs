@@ -109,6 +109,7 @@ fn delimiter(sheet: &mut Sheet<'_>, own: Range<usize>) {
             return;
         }
     }
+    let lines = kept(sheet, own);
     // "- Max" on the last line.
     if let [.., before, last] = *lines.as_slice()
         && DASH_NAME.is_match(sheet.lines[last].words)
@@ -205,6 +206,10 @@ fn closing(sheet: &mut Sheet<'_>, own: Range<usize>) {
     }
 }
 
+fn is_long_rule(words: &str) -> bool {
+    words.len() >= 30 && words.bytes().all(|byte| byte == b'_')
+}
+
 fn is_postscript(words: &str) -> bool {
     let head: String = words
         .chars()
@@ -286,6 +291,7 @@ fn is_name(words: &str) -> bool {
     count <= 5
         && words.len() <= 60
         && !words.ends_with(['.', '?', '!', ':'])
+        && !markers().closing.is_match(words)
         && words
             .split_whitespace()
             .filter(|word| word.starts_with(char::is_lowercase))
@@ -329,7 +335,7 @@ static STRONG: LazyLock<Regex> = LazyLock::new(|| {
 
 static CONTACT: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
-        r"(?i)(?:str\.|straße|strasse|weg|platz|allee|gasse|ring|ufer|damm|street|road|avenue|lane)\s?\d|^\W*(?:[dach]h?-)?\d{4,5}\s+\p{L}|\b\d+\s\w+\s(?:street|st|road|rd|ave|avenue|lane|blvd)\b|postfach|p\.?o\.? box|abteilung|department|vertrieb|sales",
+        r"(?i)(?:str\.|straße|strasse|weg|platz|allee|gasse|ring|ufer|damm|street|road|avenue|lane)\s?\d|^\W*(?:[dach]h?-)?\d{4,5}\s+\p{L}|\b\d+\s\w+\s(?:street|st|road|rd|ave|avenue|lane|blvd)\b|\b[A-Z]{2}\s\d{5}\b|postfach|p\.?o\.? box|abteilung|department|vertrieb|sales",
     )
 });
 
