@@ -242,14 +242,24 @@ fn leaf(mail: &mail_parser::Message<'_>, part: &MessagePart<'_>, defects: &mut V
     let is_text = kind.is_none_or(|kind| kind.ctype().eq_ignore_ascii_case("text"));
     let rich = subtype == "html" || subtype == "xhtml";
     let readable = rich || matches!(subtype.as_str(), "plain" | "enriched" | "x-markdown" | "markdown");
-    if !matches!(part.body, PartType::Text(_) | PartType::Html(_)) || !is_text || !readable {
+    if !is_text || !readable {
         return None;
     }
+    let (PartType::Text(found) | PartType::Html(found)) = &part.body else {
+        return None;
+    };
     let raw = mail
         .raw_message()
         .get(part.offset_body as usize..part.offset_end as usize)
         .unwrap_or_default();
-    let (bytes, broken) = match part.encoding {
+    // The root of an attached mail has no end recorded; its text is decoded already.
+    let encoding = if raw.is_empty() {
+        Encoding::None
+    } else {
+        part.encoding
+    };
+    let raw = if raw.is_empty() { found.as_bytes() } else { raw };
+    let (bytes, broken) = match encoding {
         Encoding::None => (raw.to_vec(), false),
         Encoding::QuotedPrintable => transfer::quoted_printable(raw),
         Encoding::Base64 => match transfer::base64(raw) {

@@ -251,13 +251,37 @@ fn divider(lines: &[Line<'_>], range: Range<usize>, base: usize) -> Option<Histo
         });
     }
     if one_line_header(line.words) {
-        let forward = markers.separator_forward.find(line.words).is_some();
         return Some(History {
             start,
             content: start + 1,
-            forward,
+            forward: false,
             rule: "header-line",
         });
+    }
+    if let Some(content) = notes_header(lines, range.clone()) {
+        return Some(History {
+            start,
+            content,
+            forward: false,
+            rule: "header-notes",
+        });
+    }
+    // A long underscore line is Outlook's; one header below it is enough.
+    if line.words.len() >= 20 && line.words.bytes().all(|byte| byte == b'_') {
+        let next = after(start + 1)?;
+        if lines[next].depth == line.depth
+            && matches!(markers.label(lines[next].words), Some((Label::From, _)))
+        {
+            let labels = (next..range.end)
+                .take_while(|&at| markers.label(lines[at].words).is_some())
+                .count();
+            return Some(History {
+                start,
+                content: next + labels,
+                forward: false,
+                rule: "header-block",
+            });
+        }
     }
     if line.history && line.depth <= base {
         return with_header(start, false, "markup");

@@ -178,6 +178,12 @@ fn closing(sheet: &mut Sheet<'_>, own: Range<usize>) {
         let prose = tail
             .iter()
             .position(|&at| is_prose(sheet.lines[at].words) || is_postscript(sheet.lines[at].words));
+        // Behind a long underscore line stands an earlier mail.
+        let prose = prose.filter(|&prose| {
+            !tail[..prose]
+                .iter()
+                .any(|&at| is_long_rule(sheet.lines[at].words))
+        });
         let Some(prose) = prose else {
             if tail.len() <= 30 {
                 sheet.cut(at..own.end, CutKind::Signature, CLOSING);
