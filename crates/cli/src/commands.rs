@@ -1,5 +1,9 @@
 //! The command tree: one file per command, each with its `Args` and its `run`.
 
+mod base;
+mod clean;
+mod data;
+
 use crate::failure::Failure;
 use crate::output::Output;
 use clap::{Parser, Subcommand};
@@ -13,9 +17,17 @@ pub struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {}
+enum Command {
+    Base(base::Args),
+    Clean(clean::Args),
+    Data(data::Args),
+}
 
 /// Runs one command.
-pub fn run(cli: Cli, _out: &mut Output) -> Result<(), Failure> {
-    match cli.command {}
+pub fn run(cli: Cli, out: &mut Output) -> Result<(), Failure> {
+    match cli.command {
+        Command::Base(args) => base::run(args, out),
+        Command::Clean(args) => clean::run(args, out),
+        Command::Data(args) => data::run(args, out),
+    }
 }

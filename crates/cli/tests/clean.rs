@@ -1,0 +1,103 @@
+//! `poststelle clean`, run as a person runs it.
+
+use serde_json::Value;
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+fn clean(arguments: &[&str], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_poststelle"))
+        .arg("clean")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    child
+        .stdin
+        .take()
+        .expect("a pipe")
+        .write_all(input.as_bytes())
+        .expect("the binary reads");
+    child.wait_with_output().expect("the binary ends")
+}
+
+fn rows(output: &Output) -> Vec<Value> {
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a JSON line"))
+        .collect()
+}
+
+#[test]
+fn cleans_json_lines_and_tells_bad_ones() {
+    let input = concat!(
+        r#"{"id":"a","subject":"AW: Karte","body":"Bitte sperren.\n\nViele Grüße\nMax","other":1}"#,
+        "\n{\n",
+        r#"{"id":7,"raw":"PHA+QmVzdGVuIERhbms8L3A+","raw_encoding":"base64","content_type":"text/html"}"#,
+        "\n",
+        r#"{"id":"c"}"#,
+        "\n",
+    );
+    let output = clean(&["--from", "jsonl"], input);
+    assert_eq!(output.status.code(), Some(2));
+    let rows = rows(&output);
+    assert_eq!(rows.len(), 2);
+    assert_eq!(
+        (&rows[0]["id"], &rows[0]["text"], &rows[0]["subject"]),
+        (&"a".into(), &"Bitte sperren.".into(), &"Karte".into())
+    );
+    assert_eq!(rows[0]["removed"][0]["kind"], "signature");
+    assert_eq!(
+        (&rows[1]["id"], &rows[1]["text"]),
+        (&7.into(), &"Besten Dank".into())
+    );
+    let talk = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        talk.contains("standard input:2:") && talk.contains("standard input:4:"),
+        "{talk}"
+    );
+    assert!(!talk.contains("sperren"), "{talk}");
+}
+
+#[test]
+fn reads_a_mailbox_by_its_extension() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("export.mbox");
+    let mailbox = "From a@example.com Mon\nMessage-ID: <1@example.com>\nSubject: Eins\n\nHallo\n>From hier\n\n\
+        From b@example.com Tue\nMessage-ID: <2@example.com>\nSubject: Zwei\n\nNeu\n\n> alt\n> alt\n";
+    std::fs::write(&path, mailbox).expect("a file");
+    let output = clean(&[path.to_str().expect("a path")], "");
+    assert_eq!(output.status.code(), Some(0));
+    let texts: Vec<(Value, Value)> = rows(&output)
+        .iter()
+        .map(|row| (row["id"].clone(), row["text"].clone()))
+        .collect();
+    assert_eq!(
+        texts,
+        [
+            ("1@example.com".into(), "Hallo\nFrom hier".into()),
+            ("2@example.com".into(), "Neu".into())
+        ]
+    );
+}
+
+#[test]
+fn profiles_keep_more_or_less() {
+    let mail = "Subject: WG: Konto\n\nZur Info.\n\n-----Weitergeleitete Nachricht-----\nVon: Eva <eva@example.com>\n\
+        Gesendet: Montag\nAn: Max\nBetreff: Konto\n\nMein Konto ist gesperrt.\n";
+    let text = |profile: &str| {
+        let output = clean(&["--from", "eml", "--to", "text", "--profile", profile], mail);
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    };
+    assert_eq!(text("request"), "Zur Info.\n\nMein Konto ist gesperrt.");
+    assert_eq!(text("author"), "Zur Info.");
+    assert!(text("decode").contains("Betreff: Konto"));
+}
+
+#[test]
+fn a_missing_file_is_misuse() {
+    let output = clean(&["no-such-file.eml"], "");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no-such-file.eml"));
+}
