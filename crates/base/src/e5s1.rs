@@ -252,34 +252,27 @@ impl<'a> Model<'a> {
         Ok(())
     }
 
-    /// The weights of a tensor, in the file's order; empty for a name the file does not have.
-    fn weights(&self, name: &str) -> Vec<f32> {
+    /// Hands out the weights of a tensor in the file's order; none for a name the file does not have.
+    fn unpack(&self, name: &str, mut each: impl FnMut(f32)) {
         let Some(tensor) = self.tensors.get(name) else {
-            return Vec::new();
+            return;
         };
         if !tensor.blocks {
             let data = &self.bytes[tensor.offset..tensor.offset + tensor.elements * 4];
             return data
                 .chunks_exact(4)
-                .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-                .collect();
+                .for_each(|b| each(f32::from_le_bytes([b[0], b[1], b[2], b[3]])));
         }
         let data = &self.bytes[tensor.offset..tensor.offset + tensor.elements / BLOCK * BLOCK_BYTES];
-        let mut weights = Vec::with_capacity(tensor.elements);
         for block in data.chunks_exact(BLOCK_BYTES) {
             let scale = f16::from_le_bytes([block[0], block[1]]).to_f32();
-            weights.extend(
-                block[2..]
-                    .iter()
-                    .map(|byte| f32::from(i16::from(byte & 15) - 8) * scale),
-            );
-            weights.extend(
-                block[2..]
-                    .iter()
-                    .map(|byte| f32::from(i16::from(byte >> 4) - 8) * scale),
-            );
+            block[2..]
+                .iter()
+                .for_each(|byte| each(f32::from(i16::from(byte & 15) - 8) * scale));
+            block[2..]
+                .iter()
+                .for_each(|byte| each(f32::from(i16::from(byte >> 4) - 8) * scale));
         }
-        weights
     }
 
     /// Every tensor of the architecture: its name here, its name in a Hugging Face BERT, its shape.

@@ -45,9 +45,13 @@ pub fn write(model: &Model<'_>, dir: &Path) -> Result<Vec<String>, E5Error> {
     let path = dir.join("model.safetensors");
     let about = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     safetensors::serialize_to_file(tensors, Some(about), &path).map_err(|error| E5Error::Write {
-        path,
+        path: path.clone(),
         source: std::io::Error::other(error),
     })?;
+    // The library makes the file for its owner alone; a cache may be shared, so it gets what its neighbours have.
+    fs::metadata(dir.join("config.json"))
+        .and_then(|neighbour| fs::set_permissions(&path, neighbour.permissions()))
+        .map_err(|source| E5Error::Write { path, source })?;
     Ok([
         "config.json",
         "model.safetensors",
@@ -118,11 +122,10 @@ impl View for Tensor<'_> {
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
+        let mut bytes = Vec::with_capacity(self.data_len());
         self.model
-            .weights(&self.packed)
-            .iter()
-            .flat_map(|weight| weight.to_le_bytes())
-            .collect()
+            .unpack(&self.packed, |weight| bytes.extend(weight.to_le_bytes()));
+        bytes.into()
     }
 
     fn data_len(&self) -> usize {
