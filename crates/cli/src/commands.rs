@@ -3,6 +3,7 @@
 mod base;
 mod clean;
 mod data;
+mod sample;
 
 use crate::failure::Failure;
 use crate::output::Output;
@@ -21,6 +22,7 @@ enum Command {
     Base(base::Args),
     Clean(clean::Args),
     Data(data::Args),
+    Sample(sample::Args),
 }
 
 /// Runs one command.
@@ -29,5 +31,6 @@ pub fn run(cli: Cli, out: &mut Output) -> Result<(), Failure> {
         Command::Base(args) => base::run(args, out),
         Command::Clean(args) => clean::run(args, out),
         Command::Data(args) => data::run(args, out),
+        Command::Sample(args) => sample::run(args, out),
     }
 }

@@ -8,6 +8,7 @@ pub(crate) struct Chance(u64);
 
 impl Chance {
     /// The stream a seed names.
+    #[cfg(test)]
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
@@ -60,7 +61,9 @@ impl Chance {
     /// # Panics
     /// If `items` is empty.
     pub fn pick_early<'a, T>(&mut self, items: &'a [T]) -> &'a T {
-        let weights: Vec<f64> = (0..items.len()).map(|rank| 1.0 / (rank as f64 + 3.0).powf(0.6)).collect();
+        let weights: Vec<f64> = (0..items.len())
+            .map(|rank| 1.0 / (rank as f64 + 3.0).powf(0.6))
+            .collect();
         &items[self.weighted(&weights)]
     }
 
@@ -78,7 +81,9 @@ impl Chance {
 
     /// `n` decimal digits, the first not 0.
     pub fn digits(&mut self, n: usize) -> String {
-        (0..n).map(|i| char::from(b'0' + self.between(u64::from(i == 0), 9) as u8)).collect()
+        (0..n)
+            .map(|i| char::from(b'0' + self.between(u64::from(i == 0), 9) as u8))
+            .collect()
     }
 }
 

@@ -21,7 +21,11 @@ pub(crate) fn isin(chance: &mut Chance) -> String {
 
 /// The Luhn sum of an ISIN, 0 for a valid one.
 pub(crate) fn luhn(isin: &str) -> u32 {
-    let digits: String = isin.chars().filter_map(|c| c.to_digit(36)).map(|value| value.to_string()).collect();
+    let digits: String = isin
+        .chars()
+        .filter_map(|c| c.to_digit(36))
+        .map(|value| value.to_string())
+        .collect();
     digits
         .bytes()
         .rev()
@@ -45,10 +49,12 @@ pub(crate) fn iban(chance: &mut Chance) -> String {
 
 /// The number that ISO 7064 reads from digits and letters, modulo 97.
 pub(crate) fn modulo_97(text: &str) -> u32 {
-    text.chars().filter_map(|c| c.to_digit(36)).fold(0, |rest, value| {
-        let shifted = if value > 9 { rest * 100 } else { rest * 10 };
-        (shifted + value) % 97
-    })
+    text.chars()
+        .filter_map(|c| c.to_digit(36))
+        .fold(0, |rest, value| {
+            let shifted = if value > 9 { rest * 100 } else { rest * 10 };
+            (shifted + value) % 97
+        })
 }
 
 #[cfg(test)]
@@ -69,7 +75,11 @@ mod tests {
         for _ in 0..500 {
             let (isin, iban) = (isin(&mut chance), iban(&mut chance));
             assert_eq!((isin.len(), luhn(&isin)), (12, 0), "{isin}");
-            assert_eq!((iban.len(), modulo_97(&format!("{}{}", &iban[4..], &iban[..4]))), (22, 1), "{iban}");
+            assert_eq!(
+                (iban.len(), modulo_97(&format!("{}{}", &iban[4..], &iban[..4]))),
+                (22, 1),
+                "{iban}"
+            );
         }
     }
 }

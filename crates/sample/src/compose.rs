@@ -82,11 +82,27 @@ impl Pen<'_> {
         let paragraphs = self.body(kind, angry);
         let attaches = ["anbei", "anhang", "angehängt", "beigefügt", "attached"]
             .iter()
-            .any(|word| paragraphs.iter().any(|paragraph| paragraph.to_lowercase().contains(word)));
+            .any(|word| {
+                paragraphs
+                    .iter()
+                    .any(|paragraph| paragraph.to_lowercase().contains(word))
+            });
         let subject = self.subject(kind);
         let salutation_share = if kind == Kind::Brief { 0.45 } else { 0.93 };
-        let salutation = self.chance.odds(salutation_share).then(|| self.say_one_of(&self.manner.salutations));
+        let salutation = self
+            .chance
+            .odds(salutation_share)
+            .then(|| self.say_one_of(&self.manner.salutations));
         let farewell = self.farewell(kind);
+        let mut paragraphs = paragraphs;
+        if salutation.as_ref().is_some_and(|line| line.ends_with(',')) && self.chance.odds(0.85) {
+            if let Some(first) = paragraphs
+                .first_mut()
+                .filter(|_| self.voice.language == Language::German)
+            {
+                *first = after_comma(first);
+            }
+        }
         let mut typed = |text: &String| care.type_out(text, &mut self.chance);
         Letter {
             salutation: salutation.as_ref().map(&mut typed),
@@ -102,7 +118,9 @@ impl Pen<'_> {
             return Kind::FollowUp;
         }
         let kinds = [Kind::Brief, Kind::Vague, Kind::Plain, Kind::Long];
-        kinds[self.chance.weighted(&[0.12, 0.06, 0.62, 0.20])]
+        kinds[self
+            .chance
+            .weighted(&[0.12, if self.plan.turns() { 0.0 } else { 0.05 }, 0.50, 0.33])]
     }
 
     fn body(&mut self, kind: Kind, angry: bool) -> Vec<String> {
@@ -114,11 +132,11 @@ impl Pen<'_> {
         }
         match kind {
             Kind::Brief => {
-                let brief = self.brief(self.plan.topic().phrases(self.voice.language));
+                let brief = self.brief(self.phrases);
                 paragraphs[1].push(brief);
                 if self.chance.odds(0.25) {
                     let detail = self.detail();
-                    paragraphs[1].push(detail);
+                    paragraphs[2].push(detail);
                 }
             }
             Kind::Vague => {
@@ -129,7 +147,7 @@ impl Pen<'_> {
             Kind::FollowUp => {
                 let again = self.say_one_of(&manner.follow_ups);
                 paragraphs[0].push(again);
-                match self.chance.weighted(&[0.35, 0.25, 0.25, 0.15]) {
+                match self.chance.weighted(&[0.47, 0.25, 0.2, 0.08]) {
                     0 => {
                         let request = self.request();
                         paragraphs[1].push(request);
@@ -167,15 +185,29 @@ impl Pen<'_> {
             let intro = self.say_one_of(&manner.intro);
             paragraphs[0].push(intro);
         }
-        if self.chance.odds(if angry { 0.85 } else { 0.4 }) {
-            let opener = self.say_one_of(if angry { &manner.angry_openers } else { &manner.openers });
+        if !self.plan.turns() && self.chance.odds(if angry { 0.85 } else { 0.4 }) {
+            let opener = self.say_one_of(if angry {
+                &manner.angry_openers
+            } else {
+                &manner.openers
+            });
             paragraphs[0].push(opener);
         }
-        if self.chance.odds(if long { 0.45 } else { 0.2 }) {
+        if self.chance.odds(if long { 0.5 } else { 0.26 }) {
             let aside = self.aside();
-            paragraphs[0].push(aside);
+            paragraphs[0].extend(aside);
         }
-        self.small_talk(&mut paragraphs[0], if long { &[0.1, 0.4, 0.5] } else { &[0.65, 0.3, 0.05] });
+        self.small_talk(
+            &mut paragraphs[0],
+            if long {
+                &[0.05, 0.3, 0.35, 0.3]
+            } else {
+                &[0.4, 0.45, 0.15]
+            },
+        );
+
+        // "A quick question:" wants the question next.
+        paragraphs[0].sort_by_key(|sentence| sentence.ends_with(':'));
 
         let request = self.request();
         paragraphs[1].push(request);
@@ -183,22 +215,33 @@ impl Pen<'_> {
             let about = self.about();
             paragraphs[1].insert(0, about);
         }
-        let details = self.chance.weighted(if long { &[0.1, 0.4, 0.35, 0.15] } else { &[0.4, 0.45, 0.15] });
+        let details = self.chance.weighted(if long {
+            &[0.05, 0.35, 0.35, 0.25]
+        } else {
+            &[0.3, 0.5, 0.2]
+        });
         for _ in 0..details {
             let detail = self.detail();
             if !paragraphs[1].contains(&detail) {
                 paragraphs[1].push(detail);
             }
         }
-        if long && self.chance.odds(0.3) {
+        if self.chance.odds(if long { 0.3 } else { 0.08 }) {
             let again = self.request();
             if !paragraphs[1].contains(&again) {
                 paragraphs[1].push(again);
             }
         }
 
-        self.small_talk(&mut paragraphs[2], if long { &[0.1, 0.4, 0.5] } else { &[0.5, 0.4, 0.1] });
-        if self.chance.odds(if long { 0.4 } else { 0.14 }) {
+        self.small_talk(
+            &mut paragraphs[2],
+            if long {
+                &[0.05, 0.3, 0.35, 0.3]
+            } else {
+                &[0.35, 0.45, 0.2]
+            },
+        );
+        if self.chance.odds(if long { 0.5 } else { 0.22 }) {
             let second = self.second();
             paragraphs[2].push(second);
         }
@@ -207,7 +250,13 @@ impl Pen<'_> {
     /// Sentences of no consequence; `weights` are those of 0, 1, 2 … of them.
     fn small_talk(&mut self, paragraph: &mut Vec<String>, weights: &[f64]) {
         for _ in 0..self.chance.weighted(weights) {
-            let sentence = self.say_one_of(&self.manner.contexts);
+            let chatter = self.plan.topic().chatter(self.voice.language);
+            let office = self.voice.proxy || self.plan.topic().brokers_only;
+            let sentence = match (self.chance.odds(0.3), office) {
+                (true, _) if !self.voice.proxy => self.say_one_of(chatter),
+                (_, true) => self.say_one_of(&self.manner.office),
+                _ => self.say_one_of(&self.manner.contexts),
+            };
             if !paragraph.contains(&sentence) {
                 paragraph.push(sentence);
             }
@@ -248,9 +297,15 @@ impl Pen<'_> {
     fn detail(&mut self) -> String {
         let topic = self.plan.topic();
         let own = self.chance.odds(0.5);
-        let from = if own { &self.phrases.details } else { topic.queue_details(self.voice.language) };
-        let fitting: Vec<&String> =
-            from.iter().filter(|text| fits(text, self.voice, topic.brokers_only)).collect();
+        let from = if own {
+            &self.phrases.details
+        } else {
+            topic.queue_details(self.voice.language)
+        };
+        let fitting: Vec<&String> = from
+            .iter()
+            .filter(|text| fits(text, self.voice, topic.brokers_only))
+            .collect();
         if fitting.is_empty() {
             return self.about();
         }
@@ -258,18 +313,38 @@ impl Pen<'_> {
         self.say(phrase)
     }
 
-    fn aside(&mut self) -> String {
+    fn aside(&mut self) -> Option<String> {
         let other = self.other_topic();
-        let aside = self.say_one_of(&other.asides);
+        let phrase = self.chance.pick_early(&other.asides);
+        if !fits(phrase, self.voice, false) {
+            return None;
+        }
+        let aside = self.say(phrase);
         let frame = self.say_frame(&self.manner.aside, "{aside}");
-        let inside = if frame.starts_with('\u{0}') { aside } else { crate::phrase::lowered(&aside) };
-        frame.replace('\u{0}', &inside)
+        let inside = if frame.starts_with('\u{0}') {
+            aside
+        } else {
+            crate::phrase::lowered(&aside)
+        };
+        Some(frame.replace('\u{0}', &inside))
     }
 
     fn second(&mut self) -> String {
         let other = self.other_topic();
-        let brief = self.brief(other);
-        self.say_frame(&self.manner.second, "{brief}").replace('\u{0}', &ended(brief))
+        // Half of them are full requests; which one comes first then tells what the mail is about.
+        let fitting: Vec<&String> = other
+            .requests
+            .iter()
+            .filter(|text| fits(text, self.voice, false))
+            .collect();
+        let brief = if self.chance.odds(0.5) && !self.voice.proxy && !fitting.is_empty() {
+            let request = *self.chance.pick_early(&fitting);
+            self.say(request)
+        } else {
+            self.brief(other)
+        };
+        self.say_frame(&self.manner.second, "{brief}")
+            .replace('\u{0}', &ended(brief))
     }
 
     /// Phrases of another topic, one this writer could also write about.
@@ -279,7 +354,12 @@ impl Pen<'_> {
             .iter()
             .map(|topic| {
                 let closed = topic.name == mine.name || (topic.brokers_only && !mine.brokers_only);
-                if closed { 0.0 } else { topic.weight + 10.0 }
+                let near = match (topic.queue == mine.queue, topic.unit == mine.unit) {
+                    (true, _) => 12.0,
+                    (_, true) => 5.0,
+                    _ => 1.0,
+                };
+                if closed { 0.0 } else { near * (topic.weight + 10.0) }
             })
             .collect();
         TOPICS[self.chance.weighted(&weights)].phrases(self.voice.language)
@@ -288,13 +368,20 @@ impl Pen<'_> {
     fn subject(&mut self, kind: Kind) -> String {
         if self.plan.earlier.is_some() {
             let root = letter(self.plan.root()).subject;
-            let prefix = if self.voice.language == Language::German { "AW: " } else { "Re: " };
+            let prefix = if self.voice.language == Language::German {
+                "AW: "
+            } else {
+                "Re: "
+            };
             let root = root.trim_start_matches(prefix).to_owned();
             let twice = if self.chance.odds(0.12) { prefix } else { "" };
             return format!("{prefix}{twice}{root}");
         }
-        let weights: &[f64] =
-            if kind == Kind::Vague { &[0.5, 0.5] } else { &[0.38, 0.12, 0.34, 0.07, 0.03, 0.06] };
+        let weights: &[f64] = if kind == Kind::Vague {
+            &[0.5, 0.5]
+        } else {
+            &[0.38, 0.12, 0.34, 0.07, 0.03, 0.06]
+        };
         match self.chance.weighted(weights) {
             0 => self.say_one_of(&self.phrases.subjects),
             1 => self.say_one_of(&self.phrases.nouns),
@@ -302,7 +389,14 @@ impl Pen<'_> {
             3 => {
                 let other = self.other_topic();
                 let old = self.say_one_of(&other.subjects);
-                format!("{}{old}", if self.voice.language == Language::German { "AW: " } else { "Re: " })
+                format!(
+                    "{}{old}",
+                    if self.voice.language == Language::German {
+                        "AW: "
+                    } else {
+                        "Re: "
+                    }
+                )
             }
             4 => String::new(),
             _ => self.brief(self.phrases),
@@ -315,12 +409,18 @@ impl Pen<'_> {
             lines.push(self.say_one_of(&self.manner.greetings));
         }
         let author = &self.plan.author;
-        let own = if self.plan.forwards { self.plan.facts.client() } else { author };
+        let own = if self.plan.forwards {
+            self.plan.facts.client()
+        } else {
+            author
+        };
         let name = match self.chance.below(10) {
             0 => return lines,
             1 => format!("{}. {}", own.first.chars().next().unwrap_or('M'), own.last),
             2 if self.voice.familiar => own.first.clone(),
-            3 if self.voice.language == Language::German && !self.plan.by_broker => format!("Fam. {}", own.last),
+            3 if self.voice.language == Language::German && !self.plan.by_broker => {
+                format!("Fam. {}", own.last)
+            }
             _ => own.name(),
         };
         lines.push(name);
@@ -343,6 +443,21 @@ impl Pen<'_> {
     }
 }
 
+/// German goes on small after a salutation's comma, unless a noun or a name comes first.
+fn after_comma(text: &str) -> String {
+    const SMALL: &str = " Ich Wir Er Sie Es Die Der Das Den Dem Ein Eine Einen Bitte Vielen Danke Kurze Leider Wie Wo Wann \
+        Warum Woher Welche Gibt Kann Können Könnt Im In Am An Auf Aus Bei Bis Für Mit Nach Seit Von Vor Zu Zum Zur \
+        Meine Mein Meinen Seine Sein Ihre Ihr Unser Unsere Anbei Hiermit Hierzu So Was Wegen Wenn Statt Siehe Ist Im \
+        Gern Laut Reicht Ob Gestatten Erlaubt Entschuldigen Folgendes Betreffend Insgesamt Bisher Normalerweise \
+        Vielleicht Eigentlich Vorab Neulich Dass Falls Tagsüber Darf Hier Würde Geht Unsere Gott Man Brauche ";
+    let first = text.split(' ').next().unwrap_or("");
+    if SMALL.contains(&format!(" {first} ")) {
+        crate::phrase::lowered(text)
+    } else {
+        text.to_owned()
+    }
+}
+
 /// With a full stop, where the phrase has no mark of its own.
 fn ended(mut text: String) -> String {
     if text.ends_with(char::is_alphanumeric) {
@@ -355,11 +470,26 @@ fn ended(mut text: String) -> String {
 /// broker says "she would like", which needs a verb form that fits the third person too.
 pub(crate) fn fits(phrase: &str, voice: Voice, brokers_only: bool) -> bool {
     const OF_BROKERS: [&str; 9] = [
-        "{kunde}", "nser Kunde", "nsere Mandantin", "der Kunde ", "als Makler", "für {client}", "{client} wechselt",
-        "behalf of", "for {client}",
+        "{kunde}",
+        "nser Kunde",
+        "nsere Mandantin",
+        "der Kunde ",
+        "als Makler",
+        "für {client}",
+        "{client} wechselt",
+        "behalf of",
+        "for {client}",
     ];
-    const SAME_IN_THIRD: [&str; 8] =
-        ["möchte", "würde", "wollte", "konnte", "bräuchte", "hatte", "müsste", "heute"];
+    const SAME_IN_THIRD: [&str; 8] = [
+        "möchte",
+        "würde",
+        "wollte",
+        "konnte",
+        "bräuchte",
+        "hatte",
+        "müsste",
+        "heute",
+    ];
     let of_brokers = OF_BROKERS.iter().any(|mark| phrase.contains(mark));
     if brokers_only || voice.language == Language::English {
         return brokers_only || !of_brokers;
@@ -367,10 +497,15 @@ pub(crate) fn fits(phrase: &str, voice: Voice, brokers_only: bool) -> bool {
     if !voice.proxy || of_brokers {
         return voice.proxy || !of_brokers;
     }
-    let words: Vec<&str> = phrase.split([' ', '|', '[', ']', '<', '>', '^', '~']).filter(|w| !w.is_empty()).collect();
+    let words: Vec<&str> = phrase
+        .split([' ', '|', '[', ']', '<', '>', '^', '~'])
+        .filter(|w| !w.is_empty())
+        .collect();
     let first_person = |word: &str| {
         let word = word.trim_matches(|c: char| !c.is_alphabetic()).to_lowercase();
-        ["ich", "mir", "mich", "wir", "uns"].contains(&&*word) || word.starts_with("mein") || word.starts_with("unser")
+        ["ich", "mir", "mich", "wir", "uns"].contains(&&*word)
+            || word.starts_with("mein")
+            || word.starts_with("unser")
     };
     let slot = |word: &str| word.starts_with('{');
     let needs_first = |word: &str| {
@@ -381,7 +516,10 @@ pub(crate) fn fits(phrase: &str, voice: Voice, brokers_only: bool) -> bool {
         if word.to_lowercase().starts_with("{ich}") {
             let before = at.checked_sub(1).map(|before| words[before]);
             let after = words.get(at + 1).copied();
-            return ![before, after].into_iter().flatten().any(|w| !w.starts_with('{') && needs_first(w));
+            return ![before, after]
+                .into_iter()
+                .flatten()
+                .any(|w| !w.starts_with('{') && needs_first(w));
         }
         slot(word) || !first_person(word)
     })

@@ -44,10 +44,19 @@ pub(crate) fn seal(plan: &Plan) -> Sealed {
     };
     let subject = subject.trim().to_owned();
     let body = body(&content, program, letter.attaches && !plan.forwards, &mut chance);
-    let charset = *chance.pick(&[Charset::Utf8, Charset::Utf8, Charset::Latin1, Charset::Windows1252]);
+    let charset = *chance.pick(&[
+        Charset::Utf8,
+        Charset::Utf8,
+        Charset::Latin1,
+        Charset::Windows1252,
+    ]);
     let mut raw = headers(plan, program, &subject, charset, &mut chance).into_bytes();
     raw.extend(body);
-    Sealed { raw, subject, request }
+    Sealed {
+        raw,
+        subject,
+        request,
+    }
 }
 
 fn headers(plan: &Plan, program: Program, subject: &str, charset: Charset, chance: &mut Chance) -> String {
@@ -59,20 +68,35 @@ fn headers(plan: &Plan, program: Program, subject: &str, charset: Charset, chanc
     };
     let (_, company) = quote::company();
     let sent = date(plan.when, plan.offset_hours());
-    let arrived = date(plan.when.saturating_add(jiff::Span::new().seconds(chance.between(1, 9) as i64)), plan.offset_hours());
+    let arrived = date(
+        plan.when
+            .saturating_add(jiff::Span::new().seconds(chance.between(1, 9) as i64)),
+        plan.offset_hours(),
+    );
     let host = author.address.split_once('@').map_or("", |(_, host)| host);
     let mut lines = vec![
         format!("Return-Path: <{}>", author.address),
-        format!("Received: from mx{}.{host} by mail.depothafen.example with ESMTPS; {arrived}", chance.between(1, 4)),
+        format!(
+            "Received: from mx{}.{host} by mail.depothafen.example with ESMTPS; {arrived}",
+            chance.between(1, 4)
+        ),
         format!("Date: {sent}"),
         format!("From: {name} <{}>", author.address),
-        if chance.odds(0.3) { format!("To: Depothafen Kundenservice <{company}>") } else { format!("To: {company}") },
+        if chance.odds(0.3) {
+            format!("To: Depothafen Kundenservice <{company}>")
+        } else {
+            format!("To: {company}")
+        },
         format!("Subject: {}", mime::header_text(subject, charset, base64_words)),
         format!("Message-ID: <{id}>"),
     ];
     if let Some(earlier) = &plan.earlier {
         lines.push(format!("In-Reply-To: <{}>", earlier.message_id()));
-        lines.push(format!("References: <{}>\r\n <{}>", plan.root().message_id(), earlier.message_id()));
+        lines.push(format!(
+            "References: <{}>\r\n <{}>",
+            plan.root().message_id(),
+            earlier.message_id()
+        ));
     }
     lines.extend(program.header().map(str::to_owned));
     lines.push("MIME-Version: 1.0\r\n".into());
@@ -85,10 +109,20 @@ fn body(content: &Content, program: Program, attaches: bool, chance: &mut Chance
     if !(attaches && chance.odds(0.75)) {
         return text;
     }
-    let name = *chance.pick(&["Scan_0017.pdf", "Formular.pdf", "Unterlagen.pdf", "IMG_2231.pdf", "Antrag_unterschrieben.pdf"]);
+    let name = *chance.pick(&[
+        "Scan_0017.pdf",
+        "Formular.pdf",
+        "Unterlagen.pdf",
+        "IMG_2231.pdf",
+        "Antrag_unterschrieben.pdf",
+    ]);
     let mut pdf = b"%PDF-1.4\n%\xE2\xE3\xCF\xD3\n".to_vec();
     pdf.extend((0..chance.between(80, 300)).map(|_| chance.next() as u8));
-    let mut file = mime::part(&format!("application/pdf; name=\"{name}\""), Transfer::Base64, &pdf);
+    let mut file = mime::part(
+        &format!("application/pdf; name=\"{name}\""),
+        Transfer::Base64,
+        &pdf,
+    );
     let disposition = format!("Content-Disposition: attachment; filename=\"{name}\"\r\n");
     file.splice(0..0, disposition.into_bytes());
     mime::multipart("mixed", &boundary, &[text, file])
@@ -99,9 +133,19 @@ fn text_of(content: &Content, program: Program, chance: &mut Chance) -> Vec<u8> 
     let boundary = format!("=_{:016x}_{}", chance.next(), chance.digits(6));
     let wide = content.plain(program);
     match program {
-        Program::Thunderbird => plain_part(&mime::wrapped(&wide, true), Charset::Utf8, Transfer::EightBit, "; format=flowed"),
+        Program::Thunderbird => plain_part(
+            &mime::wrapped(&wide, true),
+            Charset::Utf8,
+            Transfer::EightBit,
+            "; format=flowed",
+        ),
         Program::Web => {
-            let charset = *chance.pick(&[Charset::Latin1, Charset::Latin9, Charset::Windows1252, Charset::Utf8]);
+            let charset = *chance.pick(&[
+                Charset::Latin1,
+                Charset::Latin9,
+                Charset::Windows1252,
+                Charset::Utf8,
+            ]);
             let transfer = *chance.pick(&[Transfer::EightBit, Transfer::QuotedPrintable, Transfer::Base64]);
             plain_part(&mime::wrapped(&wide, false), charset, transfer, "")
         }
@@ -114,12 +158,20 @@ fn text_of(content: &Content, program: Program, chance: &mut Chance) -> Vec<u8> 
                 Program::Outlook => *chance.pick(&[Charset::Utf8, Charset::Windows1252, Charset::Latin1]),
                 _ => Charset::Utf8,
             };
-            let transfer = if program == Program::Gmail && chance.odds(0.4) { Transfer::Base64 } else { Transfer::QuotedPrintable };
+            let transfer = if program == Program::Gmail && chance.odds(0.4) {
+                Transfer::Base64
+            } else {
+                Transfer::QuotedPrintable
+            };
             let html = html_part(content, program, charset, transfer);
             if program == Program::Outlook && chance.odds(0.35) {
                 return html;
             }
-            let lines = if program == Program::Gmail { mime::wrapped(&wide, false) } else { wide };
+            let lines = if program == Program::Gmail {
+                mime::wrapped(&wide, false)
+            } else {
+                wide
+            };
             let plain = plain_part(&lines, charset, transfer, "");
             mime::multipart("alternative", &boundary, &[plain, html])
         }
@@ -130,7 +182,11 @@ fn plain_part(lines: &[String], charset: Charset, transfer: Transfer, parameters
     let mut text = lines.join("\r\n");
     text.push_str("\r\n");
     let (charset, bytes) = encoded(&text, charset);
-    mime::part(&format!("text/plain; charset={}{parameters}", charset.name()), transfer, &bytes)
+    mime::part(
+        &format!("text/plain; charset={}{parameters}", charset.name()),
+        transfer,
+        &bytes,
+    )
 }
 
 fn html_part(content: &Content, program: Program, charset: Charset, transfer: Transfer) -> Vec<u8> {
@@ -138,7 +194,11 @@ fn html_part(content: &Content, program: Program, charset: Charset, transfer: Tr
     let (charset, _) = encoded(&html, charset);
     let html = html.replace("charset=CHARSET", &format!("charset={}", charset.name()));
     let (charset, bytes) = encoded(&html, charset);
-    mime::part(&format!("text/html; charset=\"{}\"", charset.name()), transfer, &bytes)
+    mime::part(
+        &format!("text/html; charset=\"{}\"", charset.name()),
+        transfer,
+        &bytes,
+    )
 }
 
 /// The text in the wanted charset, in UTF-8 where that lacks a character.
@@ -151,8 +211,9 @@ fn encoded(text: &str, wanted: Charset) -> (Charset, Vec<u8>) {
 
 /// A date as RFC 5322 writes it.
 fn date(when: DateTime, offset_hours: i8) -> String {
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
     const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
     format!(
         "{}, {:02} {} {} {:02}:{:02}:{:02} +{offset_hours:02}00",

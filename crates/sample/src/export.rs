@@ -1,6 +1,6 @@
 //! Writes a mail set the way a mail server exports one, with the labels beside it.
 
-use crate::{Mail, generate};
+use crate::{Mail, generate, schema};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -12,6 +12,8 @@ pub struct Exported {
     pub mails: PathBuf,
     /// Labels by Message-ID: `message_id`, the tasks, `broker`, `thread`, `received_at`.
     pub labels: PathBuf,
+    /// The schema, `labels.toml`.
+    pub schema: PathBuf,
     /// Number of mails.
     pub count: usize,
 }
@@ -37,7 +39,8 @@ pub enum ExportError {
     },
 }
 
-/// Writes `count` mails to `mails.mbox` and their labels to `labels.csv` in `directory`, made if need be.
+/// Writes `count` mails to `mails.mbox`, their labels to `labels.csv` and the schema to
+/// `labels.toml` in `directory`, made if need be.
 pub fn export(count: usize, seed: u64, directory: &Path) -> Result<Exported, ExportError> {
     let at = |path: &Path| {
         let path = path.to_owned();
@@ -46,17 +49,33 @@ pub fn export(count: usize, seed: u64, directory: &Path) -> Result<Exported, Exp
     std::fs::create_dir_all(directory).map_err(at(directory))?;
     let mails = directory.join("mails.mbox");
     let labels = directory.join("labels.csv");
+    let schema_file = directory.join("labels.toml");
+    std::fs::write(&schema_file, schema().to_toml()).map_err(at(&schema_file))?;
     let mut mbox = BufWriter::new(File::create(&mails).map_err(at(&mails))?);
-    let table_failed = |source| ExportError::Table { path: labels.clone(), source };
+    let table_failed = |source| ExportError::Table {
+        path: labels.clone(),
+        source,
+    };
     let mut table = csv::Writer::from_path(&labels).map_err(table_failed)?;
     table
-        .write_record(["message_id", "business_unit", "queue", "topic", "broker", "thread", "received_at"])
+        .write_record([
+            "message_id",
+            "business_unit",
+            "queue",
+            "topic",
+            "broker",
+            "thread",
+            "received_at",
+        ])
         .map_err(table_failed)?;
     let mut written = 0;
     for mail in generate(count, seed) {
         append(&mail, &mut mbox).map_err(at(&mails))?;
         let label = |task: &str| {
-            mail.labels.iter().find(|(name, _)| name.as_str() == task).map_or("", |(_, label)| label.as_str())
+            mail.labels
+                .iter()
+                .find(|(name, _)| name.as_str() == task)
+                .map_or("", |(_, label)| label.as_str())
         };
         let broker = mail.broker.as_deref().unwrap_or("");
         let row = [
@@ -73,7 +92,12 @@ pub fn export(count: usize, seed: u64, directory: &Path) -> Result<Exported, Exp
     }
     mbox.flush().map_err(at(&mails))?;
     table.flush().map_err(at(&labels))?;
-    Ok(Exported { mails, labels, count: written })
+    Ok(Exported {
+        mails,
+        labels,
+        schema: schema_file,
+        count: written,
+    })
 }
 
 /// Appends one mail in the mboxrd variant: Unix line ends, `>` before every line that starts like a separator.
@@ -95,5 +119,8 @@ fn append(mail: &Mail, out: &mut impl Write) -> io::Result<()> {
 /// The date of a separator line in asctime form; the local time, as mail servers write it.
 fn separator_date(received_at: &str) -> String {
     let local: Option<jiff::civil::DateTime> = received_at.get(..19).and_then(|text| text.parse().ok());
-    local.map_or_else(|| received_at.to_owned(), |when| when.strftime("%a %b %e %H:%M:%S %Y").to_string())
+    local.map_or_else(
+        || received_at.to_owned(),
+        |when| when.strftime("%a %b %e %H:%M:%S %Y").to_string(),
+    )
 }

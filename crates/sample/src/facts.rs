@@ -63,7 +63,10 @@ impl Facts {
 
     /// The same facts on another day.
     pub fn on(&self, today: Date) -> Self {
-        Self { today, ..self.clone() }
+        Self {
+            today,
+            ..self.clone()
+        }
     }
 
     /// The client these facts belong to.
@@ -105,15 +108,27 @@ impl Facts {
             "employer" => self.employer.clone(),
             "street" => self.street.clone(),
             "town" => self.town.clone(),
-            "city" => self.town.split_once(' ').map_or(&*self.town, |(_, city)| city).to_owned(),
+            "city" => self
+                .town
+                .split_once(' ')
+                .map_or(&*self.town, |(_, city)| city)
+                .to_owned(),
             "broker" => chance.pick(&crate::person::BROKERS).firm.clone(),
             "amount" => money(self.language, chance.between(3, 900) * 100, chance),
             "big" => money(self.language, chance.between(40, 600) * 1000, chance),
-            "rate" => money(self.language, *chance.pick(&[25, 50, 75, 100, 150, 200, 250, 300, 500]), chance),
+            "rate" => money(
+                self.language,
+                *chance.pick(&[25, 50, 75, 100, 150, 200, 250, 300, 500]),
+                chance,
+            ),
             "small" => money(self.language, chance.between(4, 190), chance),
             "percent" => {
                 let percent = format!("{}.{}", chance.between(1, 5), chance.between(1, 9));
-                if self.language == Language::German { percent.replace('.', ",") } else { percent }
+                if self.language == Language::German {
+                    percent.replace('.', ",")
+                } else {
+                    percent
+                }
             }
             "pieces" => chance.between(2, 480).to_string(),
             "date" => self.date(-(chance.between(2, 40) as i64), chance),
@@ -131,7 +146,11 @@ impl Facts {
     }
 
     fn relative(&self, chance: &mut Chance) -> String {
-        let names = if chance.odds(0.5) { &PEOPLE.women } else { &PEOPLE.men };
+        let names = if chance.odds(0.5) {
+            &PEOPLE.women
+        } else {
+            &PEOPLE.men
+        };
         format!("{} {}", chance.pick(names), self.client.last)
     }
 
@@ -151,7 +170,9 @@ impl Facts {
     }
 
     fn month(&self, chance: &mut Chance) -> String {
-        let date = self.today.saturating_add(jiff::Span::new().months(chance.between(0, 3) as i64 - 1));
+        let date = self
+            .today
+            .saturating_add(jiff::Span::new().months(chance.between(0, 3) as i64 - 1));
         month_name(self.language, date.month()).to_owned()
     }
 
@@ -159,21 +180,50 @@ impl Facts {
     pub fn for_tests() -> Self {
         let mut chance = Chance::new(5);
         let client = Person::client(&mut chance);
-        Self::new(Language::German, jiff::civil::date(2026, 3, 5), client, &mut chance)
+        Self::new(
+            Language::German,
+            jiff::civil::date(2026, 3, 5),
+            client,
+            &mut chance,
+        )
     }
 }
 
 /// A month's name, 1 to 12.
 pub(crate) fn month_name(language: Language, month: i8) -> &'static str {
     const GERMAN: [&str; 12] = [
-        "Januar", "Februar", "März", "April", "Mai", "Juni", "Juli", "August", "September", "Oktober", "November",
+        "Januar",
+        "Februar",
+        "März",
+        "April",
+        "Mai",
+        "Juni",
+        "Juli",
+        "August",
+        "September",
+        "Oktober",
+        "November",
         "Dezember",
     ];
     const ENGLISH: [&str; 12] = [
-        "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
         "December",
     ];
-    let names = if language == Language::German { GERMAN } else { ENGLISH };
+    let names = if language == Language::German {
+        GERMAN
+    } else {
+        ENGLISH
+    };
     names[(month - 1) as usize]
 }
 
@@ -181,7 +231,11 @@ pub(crate) fn month_name(language: Language, month: i8) -> &'static str {
 fn money(language: Language, euros: u64, chance: &mut Chance) -> String {
     let mark = if language == Language::German { '.' } else { ',' };
     let whole = grouped(euros, mark);
-    let cents = if chance.odds(0.3) { chance.between(1, 99) } else { 0 };
+    let cents = if euros < 5000 && chance.odds(0.3) {
+        chance.between(1, 99)
+    } else {
+        0
+    };
     match (language, chance.below(5)) {
         (Language::German, 0) => format!("{whole},{cents:02} €"),
         (Language::German, 1) => format!("{euros} Euro"),

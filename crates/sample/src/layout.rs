@@ -23,7 +23,11 @@ impl Content {
     pub fn plain(&self, program: Program) -> Vec<String> {
         let mut lines = self.own.clone();
         if !self.signature.is_empty() {
-            lines.push(if program == Program::Thunderbird { "-- ".into() } else { String::new() });
+            lines.push(if program == Program::Thunderbird {
+                "-- ".into()
+            } else {
+                String::new()
+            });
             lines.extend(self.signature.iter().cloned());
         }
         let Some(quote) = &self.quote else { return lines };
@@ -80,10 +84,19 @@ impl Content {
         let head = match program {
             Program::Outlook => OUTLOOK_HEAD,
             Program::Office => OFFICE_HEAD,
-            Program::Apple | Program::Phone => "<head><meta http-equiv=\"content-type\" content=\"text/html; charset=utf-8\"></head>",
+            Program::Apple | Program::Phone => {
+                "<head><meta http-equiv=\"content-type\" content=\"text/html; charset=utf-8\"></head>"
+            }
             _ => return body,
         };
-        format!("<html>{head}<body{}>\n{body}</body></html>\n", if program == Program::Outlook { " lang=\"DE\" link=\"#0563C1\"" } else { "" })
+        format!(
+            "<html>{head}<body{}>\n{body}</body></html>\n",
+            if program == Program::Outlook {
+                " lang=\"DE\" link=\"#0563C1\""
+            } else {
+                ""
+            }
+        )
     }
 
     /// Paragraphs of class MsoNormal; earlier mails below a ruled header block.
@@ -93,7 +106,11 @@ impl Content {
         if !self.signature.is_empty() {
             out.push_str("<p class=\"MsoNormal\"><o:p>&nbsp;</o:p></p>\n");
             for line in &self.signature {
-                let text = if line.is_empty() { "&nbsp;".into() } else { escaped(line) };
+                let text = if line.is_empty() {
+                    "&nbsp;".into()
+                } else {
+                    escaped(line)
+                };
                 out.push_str(&format!(
                     "<p class=\"MsoNormal\"><span style=\"font-size:9.0pt;color:#7F7F7F\">{text}<o:p></o:p></span></p>\n"
                 ));
@@ -123,26 +140,54 @@ impl Content {
         out.push_str("<table width=\"640\" cellpadding=\"0\"><tr><td class=\"content\">\n");
         paragraphs(&self.own, "text", out);
         out.push_str("</td></tr>\n<tr><td class=\"footer\">");
-        out.push_str(&self.signature.iter().map(|line| escaped(line)).collect::<Vec<_>>().join("<br>"));
+        out.push_str(
+            &self
+                .signature
+                .iter()
+                .map(|line| escaped(line))
+                .collect::<Vec<_>>()
+                .join("<br>"),
+        );
         out.push_str("</td></tr></table>\n");
         if let Some(quote) = &self.quote {
             out.push_str("<hr>\n<div class=\"history\">");
             let lines = self.quoted(quote, Program::Office, self.forwards);
-            out.push_str(&lines.iter().map(|line| escaped(line)).collect::<Vec<_>>().join("<br>\n"));
+            out.push_str(
+                &lines
+                    .iter()
+                    .map(|line| escaped(line))
+                    .collect::<Vec<_>>()
+                    .join("<br>\n"),
+            );
             out.push_str("</div>\n");
         }
     }
 
     /// Lines in divs, earlier mails in a blockquote.
     fn blocks(&self, program: Program, out: &mut String) {
-        let wrap = if program == Program::Gmail { "<div dir=\"ltr\">" } else { "<div>" };
+        let wrap = if program == Program::Gmail {
+            "<div dir=\"ltr\">"
+        } else {
+            "<div>"
+        };
         out.push_str(wrap);
         for line in &self.own {
-            out.push_str(&format!("<div>{}</div>\n", if line.is_empty() { "<br>".into() } else { escaped(line) }));
+            out.push_str(&format!(
+                "<div>{}</div>\n",
+                if line.is_empty() {
+                    "<br>".into()
+                } else {
+                    escaped(line)
+                }
+            ));
         }
         out.push_str("</div>\n");
         if !self.signature.is_empty() {
-            let class = if program == Program::Gmail { " class=\"gmail_signature\"" } else { "" };
+            let class = if program == Program::Gmail {
+                " class=\"gmail_signature\""
+            } else {
+                ""
+            };
             let lines: Vec<String> = self.signature.iter().map(|line| escaped(line)).collect();
             out.push_str(&format!("<br>\n<div{class}>{}</div>\n", lines.join("<br>")));
         }
@@ -158,7 +203,11 @@ impl Content {
         } else {
             quote::introduction(quote, program, self.language)
         };
-        let head = head.iter().map(|line| escaped(line)).collect::<Vec<_>>().join("<br>\n");
+        let head = head
+            .iter()
+            .map(|line| escaped(line))
+            .collect::<Vec<_>>()
+            .join("<br>\n");
         let (open, close) = match program {
             Program::Gmail => (
                 "<blockquote class=\"gmail_quote\" style=\"margin:0px 0px 0px 0.8ex;border-left:1px solid rgb(204,204,204);padding-left:1ex\">",
@@ -166,11 +215,26 @@ impl Content {
             ),
             _ => ("<blockquote type=\"cite\">", "</blockquote></div>"),
         };
-        let class = if program == Program::Gmail { " class=\"gmail_quote\"" } else { "" };
-        let attr = if program == Program::Gmail { " dir=\"ltr\" class=\"gmail_attr\"" } else { "" };
+        let class = if program == Program::Gmail {
+            " class=\"gmail_quote\""
+        } else {
+            ""
+        };
+        let attr = if program == Program::Gmail {
+            " dir=\"ltr\" class=\"gmail_attr\""
+        } else {
+            ""
+        };
         out.push_str(&format!("<div{class}><div{attr}>{head}<br></div>\n{open}\n"));
         for line in &quote.lines {
-            out.push_str(&format!("<div>{}</div>\n", if line.is_empty() { "<br>".into() } else { escaped(line) }));
+            out.push_str(&format!(
+                "<div>{}</div>\n",
+                if line.is_empty() {
+                    "<br>".into()
+                } else {
+                    escaped(line)
+                }
+            ));
         }
         if let Some(inner) = &quote.inner {
             self.blockquote(inner, program, false, out);
@@ -194,12 +258,18 @@ const OFFICE_HEAD: &str = r#"<head><title>Nachricht</title><style type="text/css
 
 fn paragraphs(lines: &[String], class: &str, out: &mut String) {
     for line in lines {
-        let text = if line.is_empty() { "&nbsp;".to_owned() } else { escaped(line) };
+        let text = if line.is_empty() {
+            "&nbsp;".to_owned()
+        } else {
+            escaped(line)
+        };
         let end = if class == "MsoNormal" { "<o:p></o:p>" } else { "" };
         out.push_str(&format!("<p class=\"{class}\">{text}{end}</p>\n"));
     }
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
 }

@@ -60,7 +60,7 @@ pub struct Mail {
 }
 
 /// Share of mails whose labels a person got wrong, and of task labels that are missing.
-const WRONG: f64 = 0.015;
+const WRONG: f64 = 0.02;
 const MISSING: f64 = 0.03;
 
 /// Writes `count` mails, the oldest first; the same `count` and `seed` give the same bytes.
@@ -88,9 +88,11 @@ fn gold(plan: &Plan) -> Vec<(TaskName, String)> {
     let topic = plan.topic();
     let mut given = topic;
     if chance.odds(WRONG) {
-        let same_queue = chance.odds(0.5);
-        let others: Vec<_> =
-            TOPICS.iter().filter(|other| other.name != topic.name && (!same_queue || other.queue == topic.queue)).collect();
+        let same_queue = chance.odds(0.7);
+        let others: Vec<_> = TOPICS
+            .iter()
+            .filter(|other| other.name != topic.name && (!same_queue || other.queue == topic.queue))
+            .collect();
         given = others[chance.below(others.len())];
     }
     TASKS

@@ -19,6 +19,9 @@ pub(crate) struct Manner {
     pub angry_openers: Vec<String>,
     #[serde(deserialize_with = "lines")]
     pub contexts: Vec<String>,
+    /// Small talk of a broker's office.
+    #[serde(deserialize_with = "lines")]
+    pub office: Vec<String>,
     #[serde(deserialize_with = "lines")]
     pub closers: Vec<String>,
     #[serde(deserialize_with = "lines")]
@@ -68,10 +71,15 @@ struct Both {
     en: Manner,
 }
 
-static BOTH: LazyLock<Both> =
-    LazyLock::new(|| toml::from_str(include_str!("../data/manner.toml")).expect("manner.toml is well formed"));
+static BOTH: LazyLock<Both> = LazyLock::new(|| {
+    toml::from_str(include_str!("../data/manner.toml")).expect("manner.toml is well formed")
+});
 
 /// The shared phrases of a language.
 pub(crate) fn manner(language: Language) -> &'static Manner {
-    if language == Language::German { &BOTH.de } else { &BOTH.en }
+    if language == Language::German {
+        &BOTH.de
+    } else {
+        &BOTH.en
+    }
 }

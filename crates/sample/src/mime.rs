@@ -56,7 +56,8 @@ pub(crate) fn part(content_type: &str, transfer: Transfer, bytes: &[u8]) -> Vec<
         Transfer::QuotedPrintable => ("quoted-printable", quoted_printable(bytes)),
         Transfer::Base64 => ("base64", base64_lines(bytes)),
     };
-    let mut out = format!("Content-Type: {content_type}\r\nContent-Transfer-Encoding: {name}\r\n\r\n").into_bytes();
+    let mut out =
+        format!("Content-Type: {content_type}\r\nContent-Transfer-Encoding: {name}\r\n\r\n").into_bytes();
     out.extend(encoded);
     if !out.ends_with(b"\r\n") {
         out.extend(b"\r\n");
@@ -124,10 +125,17 @@ fn base64(bytes: &[u8]) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
-        let word = chunk.iter().enumerate().fold(0u32, |word, (at, &byte)| word | u32::from(byte) << (16 - 8 * at));
+        let word = chunk
+            .iter()
+            .enumerate()
+            .fold(0u32, |word, (at, &byte)| word | u32::from(byte) << (16 - 8 * at));
         for place in 0..4 {
             let letter = LETTERS[(word >> (18 - 6 * place)) as usize & 63];
-            out.push(if place <= chunk.len() { char::from(letter) } else { '=' });
+            out.push(if place <= chunk.len() {
+                char::from(letter)
+            } else {
+                '='
+            });
         }
     }
     out
@@ -138,7 +146,11 @@ pub(crate) fn header_text(text: &str, charset: Charset, base64_words: bool) -> S
     if text.is_ascii() && !text.contains("=?") {
         return text.to_owned();
     }
-    let charset = if charset.encode(text).is_some() { charset } else { Charset::Utf8 };
+    let charset = if charset.encode(text).is_some() {
+        charset
+    } else {
+        Charset::Utf8
+    };
     let encode = |piece: &str| charset.encode(piece).unwrap_or_else(|| piece.as_bytes().to_vec());
     let word = |piece: &str| {
         let bytes = encode(piece);
@@ -176,9 +188,17 @@ pub(crate) fn wrapped(lines: &[String], flowed: bool) -> Vec<String> {
         let depth = line.chars().take_while(|&c| c == '>').count();
         let (mark, text) = line.split_at(depth);
         let text = text.strip_prefix(' ').filter(|_| depth > 0).unwrap_or(text);
-        let mark = if depth > 0 { format!("{mark} ") } else { String::new() };
+        let mark = if depth > 0 {
+            format!("{mark} ")
+        } else {
+            String::new()
+        };
         if text == "-- " || text.chars().count() + depth <= 72 {
-            out.push(if text.is_empty() { mark.trim_end().to_owned() } else { format!("{mark}{text}") });
+            out.push(if text.is_empty() {
+                mark.trim_end().to_owned()
+            } else {
+                format!("{mark}{text}")
+            });
             continue;
         }
         let mut row = String::new();
@@ -205,8 +225,14 @@ mod tests {
     fn encodes_as_the_standards_show() {
         assert_eq!(base64(b"Ma"), "TWE=");
         assert_eq!(base64(b"Mann"), "TWFubg==");
-        assert_eq!(quoted_printable("Grüße = \r\nx".as_bytes()), b"Gr=C3=BC=C3=9Fe =3D=20\r\nx");
-        assert_eq!(header_text("Grüße an", Charset::Latin1, false), "=?iso-8859-1?Q?Gr=FC=DFe_an?=");
+        assert_eq!(
+            quoted_printable("Grüße = \r\nx".as_bytes()),
+            b"Gr=C3=BC=C3=9Fe =3D=20\r\nx"
+        );
+        assert_eq!(
+            header_text("Grüße an", Charset::Latin1, false),
+            "=?iso-8859-1?Q?Gr=FC=DFe_an?="
+        );
     }
 
     #[test]
@@ -219,7 +245,12 @@ mod tests {
     fn wraps_quotes_with_their_mark() {
         let long = format!("> {}", "Wort ".repeat(30).trim());
         let rows = wrapped(&[long], true);
-        assert!(rows.len() > 1 && rows.iter().all(|row| row.starts_with("> ") && row.chars().count() <= 75));
+        assert!(
+            rows.len() > 1
+                && rows
+                    .iter()
+                    .all(|row| row.starts_with("> ") && row.chars().count() <= 75)
+        );
         assert!(rows[0].ends_with(' ') && !rows[rows.len() - 1].ends_with(' '));
     }
 }

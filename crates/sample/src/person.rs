@@ -7,7 +7,12 @@ use std::sync::LazyLock;
 /// Reads a block of text as its non-empty lines.
 pub(crate) fn lines<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect())
+    Ok(text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .map(str::to_owned)
+        .collect())
 }
 
 /// Names, places and products that mails are filled with; all invented.
@@ -41,8 +46,9 @@ pub(crate) struct People {
 }
 
 /// The people of `data/people.toml`.
-pub(crate) static PEOPLE: LazyLock<People> =
-    LazyLock::new(|| toml::from_str(include_str!("../data/people.toml")).expect("people.toml is well formed"));
+pub(crate) static PEOPLE: LazyLock<People> = LazyLock::new(|| {
+    toml::from_str(include_str!("../data/people.toml")).expect("people.toml is well formed")
+});
 
 /// A name and an address to write from.
 #[derive(Debug, Clone)]
@@ -74,8 +80,15 @@ impl Person {
 
     fn named(chance: &mut Chance) -> Self {
         let woman = chance.odds(0.48);
-        let first = chance.pick(if woman { &PEOPLE.women } else { &PEOPLE.men }).clone();
-        Self { first, last: chance.pick(&PEOPLE.surnames).clone(), woman, address: String::new() }
+        let first = chance
+            .pick(if woman { &PEOPLE.women } else { &PEOPLE.men })
+            .clone();
+        Self {
+            first,
+            last: chance.pick(&PEOPLE.surnames).clone(),
+            woman,
+            address: String::new(),
+        }
     }
 
     /// First and last name.
@@ -102,7 +115,9 @@ pub(crate) static BROKERS: LazyLock<Vec<Broker>> = LazyLock::new(|| {
     rows.map(|(number, row)| {
         let mut chance = Chance::for_item(0x0042_726f_6b65_7273, number as u64);
         let fields: Vec<&str> = row.split('|').collect();
-        let [firm, key, town, unit] = fields[..] else { panic!("broker row `{row}` needs four fields") };
+        let [firm, key, town, unit] = fields[..] else {
+            panic!("broker row `{row}` needs four fields")
+        };
         let size = chance.between(1, 4);
         let staff = (0..size).map(|_| {
             let person = Person::named(&mut chance);
@@ -110,7 +125,13 @@ pub(crate) static BROKERS: LazyLock<Vec<Broker>> = LazyLock::new(|| {
             Person { address, ..person }
         });
         let staff = staff.collect();
-        Broker { firm: firm.into(), key: key.into(), town: town.into(), unit: unit.into(), staff }
+        Broker {
+            firm: firm.into(),
+            key: key.into(),
+            town: town.into(),
+            unit: unit.into(),
+            staff,
+        }
     })
     .collect()
 });

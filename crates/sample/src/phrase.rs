@@ -58,8 +58,11 @@ fn write(template: &str, voice: Voice, facts: &Facts, chance: &mut Chance, out: 
             }
             _ => {
                 let by_form = branches(inside, b'~');
-                let (pair, second) =
-                    if by_form.len() == 2 { (by_form, voice.familiar) } else { (branches(inside, b'^'), voice.proxy) };
+                let (pair, second) = if by_form.len() == 2 {
+                    (by_form, voice.familiar)
+                } else {
+                    (branches(inside, b'^'), voice.proxy)
+                };
                 let chosen = pair[usize::from(second && pair.len() == 2)];
                 write(chosen, voice, facts, chance, out);
             }
@@ -111,7 +114,9 @@ fn slot(name: &str, voice: Voice, facts: &Facts, chance: &mut Chance) -> String 
     let key = lowered(name);
     let value = match pronoun(&key, voice) {
         Some(word) => word.to_owned(),
-        None => facts.slot(&key, chance).unwrap_or_else(|| panic!("no slot `{name}`")),
+        None => facts
+            .slot(&key, chance)
+            .unwrap_or_else(|| panic!("no slot `{name}`")),
     };
     if key == name { value } else { capitalised(&value) }
 }
@@ -137,26 +142,39 @@ fn pronoun(key: &str, voice: Voice) -> Option<&'static str> {
         "am" => ["am", "is", "is"],
         _ => return None,
     };
-    Some(forms[if voice.proxy { 1 + usize::from(voice.client_is_woman) } else { 0 }])
+    Some(
+        forms[if voice.proxy {
+            1 + usize::from(voice.client_is_woman)
+        } else {
+            0
+        }],
+    )
 }
 
 /// The text with its first letter capital.
 pub(crate) fn capitalised(text: &str) -> String {
     let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+    chars
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
 /// The text with its first letter small.
 pub(crate) fn lowered(text: &str) -> String {
     let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+    chars
+        .next()
+        .map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
 }
 
 /// Mends what empty branches leave: double blanks, blanks before marks.
 fn tidy(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.trim().chars() {
-        if c == ' ' && out.ends_with(' ') {
+        let after_date = out
+            .strip_suffix('.')
+            .is_some_and(|before| before.ends_with(|c: char| c.is_ascii_digit()));
+        if (c == ' ' && out.ends_with(' ')) || (c == '.' && after_date) {
             continue;
         }
         if matches!(c, ',' | '.' | '?' | '!' | ';') && out.ends_with(' ') {
@@ -172,15 +190,26 @@ mod tests {
     use super::*;
 
     fn said(template: &str, familiar: bool, proxy: bool) -> String {
-        let voice = Voice { language: Language::German, familiar, proxy, client_is_woman: true };
+        let voice = Voice {
+            language: Language::German,
+            familiar,
+            proxy,
+            client_is_woman: true,
+        };
         expand(template, voice, &Facts::for_tests(), &mut Chance::new(1))
     }
 
     #[test]
     fn speaks_in_the_voice_of_its_writer() {
         let template = "{ich} <bin^ist> umgezogen, <ändern Sie~ändert> bitte {meine} Adresse";
-        assert_eq!(said(template, false, false), "Ich bin umgezogen, ändern Sie bitte meine Adresse");
-        assert_eq!(said(template, true, true), "Sie ist umgezogen, ändert bitte ihre Adresse");
+        assert_eq!(
+            said(template, false, false),
+            "Ich bin umgezogen, ändern Sie bitte meine Adresse"
+        );
+        assert_eq!(
+            said(template, true, true),
+            "Sie ist umgezogen, ändert bitte ihre Adresse"
+        );
     }
 
     #[test]

@@ -49,17 +49,27 @@ impl Plan {
 
     /// True when the thread was about another topic before.
     pub fn turns(&self) -> bool {
-        self.earlier.as_ref().is_some_and(|earlier| earlier.topic != self.topic)
+        self.earlier
+            .as_ref()
+            .is_some_and(|earlier| earlier.topic != self.topic)
     }
 
     /// Hours German time is ahead of UTC on that day; summer is April to October.
     pub fn offset_hours(&self) -> i8 {
-        if (4..=10).contains(&self.when.month()) { 2 } else { 1 }
+        if (4..=10).contains(&self.when.month()) {
+            2
+        } else {
+            1
+        }
     }
 
     /// The mail's identifier, without angle brackets.
     pub fn message_id(&self) -> String {
-        let host = self.author.address.split_once('@').map_or("depothafen.example", |(_, host)| host);
+        let host = self
+            .author
+            .address
+            .split_once('@')
+            .map_or("depothafen.example", |(_, host)| host);
         format!("{:016x}.{}@{host}", self.seed, self.thread)
     }
 }
@@ -88,17 +98,26 @@ pub(crate) fn plans(count: usize, seed: u64) -> Vec<Arc<Plan>> {
 
 fn first(thread: u64, chance: &mut Chance) -> Plan {
     let broker = (!chance.odds(0.16)).then(|| {
-        let sizes: Vec<f64> = (0..BROKERS.len()).map(|rank| 1.0 / (rank as f64 + 2.0).powf(0.8)).collect();
+        let sizes: Vec<f64> = (0..BROKERS.len())
+            .map(|rank| 1.0 / (rank as f64 + 2.0).powf(0.8))
+            .collect();
         chance.weighted(&sizes)
     });
     let topic = draw_topic(broker, None, chance);
     let topic_entry = &TOPICS[topic];
-    let english_share = if broker.is_some_and(|number| BROKERS[number].key == "expatfinance") { 0.85 } else { 0.22 };
-    let language = if chance.odds(english_share) { Language::English } else { Language::German };
+    let english_share = if broker.is_some_and(|number| BROKERS[number].key == "expatfinance") {
+        0.85
+    } else {
+        0.22
+    };
+    let language = if chance.odds(english_share) {
+        Language::English
+    } else {
+        Language::German
+    };
     let by_broker = broker.is_some() && (topic_entry.brokers_only || chance.odds(0.33));
-    let forwards = by_broker
-        && !topic_entry.brokers_only
-        && (language == Language::English || chance.odds(0.22));
+    let forwards =
+        by_broker && !topic_entry.brokers_only && (language == Language::English || chance.odds(0.22));
 
     let when = arrival(topic_entry, chance);
     let client = Person::client(chance);
@@ -114,13 +133,31 @@ fn first(thread: u64, chance: &mut Chance) -> Plan {
         client_is_woman: client.woman,
     };
     let seed = chance.next();
-    Plan { seed, thread, topic, broker, author, by_broker, forwards, voice, facts, when, earlier: None }
+    Plan {
+        seed,
+        thread,
+        topic,
+        broker,
+        author,
+        by_broker,
+        forwards,
+        voice,
+        facts,
+        when,
+        earlier: None,
+    }
 }
 
 /// The next mail of a thread, some days later and sometimes about something else.
 fn next(last: &Arc<Plan>, chance: &mut Chance) -> Plan {
-    let topic = if chance.odds(0.68) { last.topic } else { draw_topic(last.broker, Some(last), chance) };
-    let later = Span::new().days(chance.between(1, 12) as i64).minutes(chance.between(0, 400) as i64);
+    let topic = if chance.odds(0.68) {
+        last.topic
+    } else {
+        draw_topic(last.broker, Some(last), chance)
+    };
+    let later = Span::new()
+        .days(chance.between(1, 12) as i64)
+        .minutes(chance.between(0, 400) as i64);
     let when = last.when.saturating_add(later);
     Plan {
         seed: chance.next(),
@@ -130,7 +167,10 @@ fn next(last: &Arc<Plan>, chance: &mut Chance) -> Plan {
         author: last.author.clone(),
         by_broker: last.by_broker,
         forwards: last.forwards && last.voice.language == Language::English,
-        voice: Voice { proxy: last.by_broker && !TOPICS[topic].brokers_only && last.voice.language == Language::German, ..last.voice },
+        voice: Voice {
+            proxy: last.by_broker && !TOPICS[topic].brokers_only && last.voice.language == Language::German,
+            ..last.voice
+        },
         facts: Arc::new(last.facts.on(when.date())),
         when,
         earlier: Some(Arc::clone(last)),
@@ -142,12 +182,14 @@ fn draw_topic(broker: Option<usize>, last: Option<&Arc<Plan>>, chance: &mut Chan
     let weights: Vec<f64> = TOPICS
         .iter()
         .map(|topic| {
-            let for_brokers = last.map_or(broker.is_some(), |plan| plan.by_broker);
+            let for_brokers = last.map_or(broker.is_some(), |plan| plan.by_broker && !plan.forwards);
             if topic.brokers_only && !for_brokers {
                 return 0.0;
             }
             // English mails on a client's matter come from the client or are forwarded, never in a broker's words.
-            let closed = last.is_some_and(|plan| plan.by_broker && plan.voice.language == Language::English);
+            let closed = last.is_some_and(|plan| {
+                plan.by_broker && !plan.forwards && plan.voice.language == Language::English
+            });
             if closed && !topic.brokers_only {
                 return 0.0;
             }
@@ -170,7 +212,9 @@ fn arrival(topic: &Topic, chance: &mut Chance) -> DateTime {
     if matches!(day.weekday(), Weekday::Saturday | Weekday::Sunday) && chance.odds(0.6) {
         day = day.saturating_add(Span::new().days(2));
     }
-    let by_hour = [1.0, 3.0, 6.0, 9.0, 9.0, 7.0, 5.0, 6.0, 7.0, 7.0, 6.0, 5.0, 4.0, 4.0, 4.0, 3.0, 1.0];
+    let by_hour = [
+        1.0, 3.0, 6.0, 9.0, 9.0, 7.0, 5.0, 6.0, 7.0, 7.0, 6.0, 5.0, 4.0, 4.0, 4.0, 3.0, 1.0,
+    ];
     let hour = 6 + chance.weighted(&by_hour) as i8;
     day.at(hour, chance.below(60) as i8, chance.below(60) as i8, 0)
 }

@@ -21,7 +21,11 @@ pub(crate) enum Program {
 impl Program {
     /// The author's program, the same in all their mails.
     pub fn of(plan: &Plan) -> Self {
-        let name = plan.author.address.bytes().fold(0u64, |hash, byte| hash.wrapping_mul(131) ^ u64::from(byte));
+        let name = plan
+            .author
+            .address
+            .bytes()
+            .fold(0u64, |hash, byte| hash.wrapping_mul(131) ^ u64::from(byte));
         let mut chance = Chance::for_item(name, 0);
         use Program::*;
         let all = [Outlook, Gmail, Phone, Apple, Thunderbird, Web, Office];
@@ -37,11 +41,10 @@ impl Program {
     pub fn header(self) -> Option<&'static str> {
         match self {
             Self::Outlook => Some("X-Mailer: Microsoft Outlook 16.0"),
-            Self::Phone => Some("X-Mailer: iPhone Mail (21F90)"),
             Self::Apple => Some("X-Mailer: Apple Mail (2.3774.600.62)"),
             Self::Thunderbird => Some("User-Agent: Mozilla Thunderbird"),
             Self::Office => Some("X-Mailer: MaklerOffice 9.2"),
-            Self::Gmail | Self::Web => None,
+            Self::Gmail | Self::Web | Self::Phone => None,
         }
     }
 }

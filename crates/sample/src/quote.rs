@@ -24,7 +24,10 @@ pub(crate) struct Quote {
 
 /// The company's address.
 pub(crate) fn company() -> (String, String) {
-    ("Depothafen Kundenservice".into(), "service@depothafen.example".into())
+    (
+        "Depothafen Kundenservice".into(),
+        "service@depothafen.example".into(),
+    )
 }
 
 /// The lines of a letter as it was sent.
@@ -54,7 +57,10 @@ pub(crate) fn history(plan: &Plan, depth: usize) -> Option<Quote> {
         when: earlier.when,
         subject: letter.subject.clone(),
         lines: lines_of(&letter),
-        inner: (depth < 2).then(|| history(earlier, depth + 1)).flatten().map(Box::new),
+        inner: (depth < 2)
+            .then(|| history(earlier, depth + 1))
+            .flatten()
+            .map(Box::new),
     };
     if chance.odds(0.2) {
         return Some(inner);
@@ -67,9 +73,16 @@ pub(crate) fn history(plan: &Plan, depth: usize) -> Option<Quote> {
         (Language::German, false) => format!("Sehr geehrter Herr {},", earlier.author.last),
         (Language::English, _) => format!("Dear {},", earlier.author.name()),
     };
-    let mut lines = vec![hello, String::new(), expand(&reply, plan.voice, &earlier.facts, &mut chance), String::new()];
+    let mut lines = vec![
+        hello,
+        String::new(),
+        expand(&reply, plan.voice, &earlier.facts, &mut chance),
+        String::new(),
+    ];
     lines.extend(signature::company(language, agent));
-    let gap = Span::new().hours(chance.between(2, 20) as i64).minutes(chance.between(0, 59) as i64);
+    let gap = Span::new()
+        .hours(chance.between(2, 20) as i64)
+        .minutes(chance.between(0, 59) as i64);
     Some(Quote {
         from: company(),
         to: author,
@@ -97,7 +110,13 @@ pub(crate) fn forwarded(plan: &Plan) -> Quote {
 /// The line or block by which a program introduces a quoted mail.
 pub(crate) fn introduction(quote: &Quote, program: Program, language: Language) -> Vec<String> {
     let german = language == Language::German;
-    let Quote { from: (name, address), to: (to_name, to_address), when, subject, .. } = quote;
+    let Quote {
+        from: (name, address),
+        to: (to_name, to_address),
+        when,
+        subject,
+        ..
+    } = quote;
     let (day, month, year) = (when.day(), when.month(), when.year());
     let (hour, minute) = (when.hour(), when.minute());
     let weekday = weekday_name(when.weekday(), language);
@@ -118,22 +137,35 @@ pub(crate) fn introduction(quote: &Quote, program: Program, language: Language) 
         ],
         (Program::Gmail, true) => {
             let short: String = weekday.chars().take(2).collect();
-            vec![format!("Am {short}., {day}. {long} {year} um {clock} Uhr schrieb {name} <{address}>:")]
+            vec![format!(
+                "Am {short}., {day}. {long} {year} um {clock} Uhr schrieb {name} <{address}>:"
+            )]
         }
         (Program::Gmail, false) => {
             let short: String = weekday.chars().take(3).collect();
-            vec![format!("On {short}, {day} {long} {year} at {clock}, {name} <{address}> wrote:")]
+            vec![format!(
+                "On {short}, {day} {long} {year} at {clock}, {name} <{address}> wrote:"
+            )]
         }
         (Program::Phone | Program::Apple, true) => {
-            vec![format!("Am {day:02}.{month:02}.{year} um {clock} schrieb {name} <{address}>:")]
+            vec![format!(
+                "Am {day:02}.{month:02}.{year} um {clock} schrieb {name} <{address}>:"
+            )]
         }
         (Program::Phone | Program::Apple, false) => {
-            vec![format!("On {day} {long} {year}, at {clock}, {name} <{address}> wrote:")]
+            vec![format!(
+                "On {day} {long} {year}, at {clock}, {name} <{address}> wrote:"
+            )]
         }
         (Program::Thunderbird, true) => {
-            vec![format!("Am {day:02}.{month:02}.{:02} um {clock} schrieb {name}:", year % 100)]
+            vec![format!(
+                "Am {day:02}.{month:02}.{:02} um {clock} schrieb {name}:",
+                year % 100
+            )]
         }
-        (Program::Thunderbird, false) => vec![format!("On {day:02}/{month:02}/{year} {clock}, {name} wrote:")],
+        (Program::Thunderbird, false) => {
+            vec![format!("On {day:02}/{month:02}/{year} {clock}, {name} wrote:")]
+        }
         (Program::Web, true) => vec![
             "-----Ursprüngliche Nachricht-----".into(),
             format!("Von: \"{name}\" <{address}>"),
@@ -155,7 +187,9 @@ pub(crate) fn introduction(quote: &Quote, program: Program, language: Language) 
 pub(crate) fn forward_introduction(quote: &Quote, program: Program, language: Language) -> Vec<String> {
     let german = language == Language::German;
     let title = match (program, german) {
-        (Program::Outlook | Program::Office | Program::Web, _) => return introduction(quote, program, language),
+        (Program::Outlook | Program::Office | Program::Web, _) => {
+            return introduction(quote, program, language);
+        }
         (Program::Gmail, true) => "---------- Forwarded message ---------",
         (Program::Thunderbird, true) => "-------- Weitergeleitete Nachricht --------",
         (_, true) => "Anfang der weitergeleiteten Nachricht:",
@@ -169,10 +203,28 @@ pub(crate) fn forward_introduction(quote: &Quote, program: Program, language: La
 }
 
 fn weekday_name(weekday: Weekday, language: Language) -> &'static str {
-    const GERMAN: [&str; 7] =
-        ["Montag", "Dienstag", "Mittwoch", "Donnerstag", "Freitag", "Samstag", "Sonntag"];
-    const ENGLISH: [&str; 7] =
-        ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
-    let names = if language == Language::German { GERMAN } else { ENGLISH };
+    const GERMAN: [&str; 7] = [
+        "Montag",
+        "Dienstag",
+        "Mittwoch",
+        "Donnerstag",
+        "Freitag",
+        "Samstag",
+        "Sonntag",
+    ];
+    const ENGLISH: [&str; 7] = [
+        "Monday",
+        "Tuesday",
+        "Wednesday",
+        "Thursday",
+        "Friday",
+        "Saturday",
+        "Sunday",
+    ];
+    let names = if language == Language::German {
+        GERMAN
+    } else {
+        ENGLISH
+    };
     names[weekday.to_monday_zero_offset() as usize]
 }

@@ -15,7 +15,11 @@ pub(crate) fn signature(plan: &Plan, program: Program) -> Vec<String> {
     let mut chance = Chance::for_item(plan.seed, 3);
     let language = plan.voice.language;
     if program == Program::Phone {
-        return if chance.odds(0.7) { vec![chance.pick_early(&manner(language).mobile).clone()] } else { Vec::new() };
+        return if chance.odds(0.7) {
+            vec![chance.pick_early(&manner(language).mobile).clone()]
+        } else {
+            Vec::new()
+        };
     }
     match plan.broker() {
         Some(broker) if plan.by_broker => office(plan, broker, &mut chance),
@@ -29,7 +33,12 @@ fn private(plan: &Plan, chance: &mut Chance) -> Vec<String> {
         0 => Vec::new(),
         1 => vec![street.to_owned(), town.to_owned()],
         2 => vec![format!("Tel. 0{} {}", chance.digits(4), chance.digits(6))],
-        _ => vec![plan.author.name(), street.to_owned(), town.to_owned(), format!("mobil 0{}", chance.digits(10))],
+        _ => vec![
+            plan.author.name(),
+            street.to_owned(),
+            town.to_owned(),
+            format!("mobil 0{}", chance.digits(10)),
+        ],
     }
 }
 
@@ -39,9 +48,15 @@ fn office(plan: &Plan, broker: &Broker, chance: &mut Chance) -> Vec<String> {
     if chance.odds(0.15) {
         return vec![broker.firm.clone()];
     }
-    let number = BROKERS.iter().position(|other| other.key == broker.key).unwrap_or(0);
+    let number = BROKERS
+        .iter()
+        .position(|other| other.key == broker.key)
+        .unwrap_or(0);
     let mut fixed = Chance::for_item(0x004f_6666_6963_6521, number as u64);
-    let (role, street) = (fixed.pick(&manner(language).roles).clone(), fixed.pick(&PEOPLE.streets).clone());
+    let (role, street) = (
+        fixed.pick(&manner(language).roles).clone(),
+        fixed.pick(&PEOPLE.streets).clone(),
+    );
     let house = fixed.between(1, 90);
     let area = fixed.digits(4);
     let mut lines = vec![
@@ -49,14 +64,32 @@ fn office(plan: &Plan, broker: &Broker, chance: &mut Chance) -> Vec<String> {
         String::new(),
         broker.firm.clone(),
         format!("{street} {house} | {} {}", fixed.digits(5), broker.town),
-        format!("Tel. 0{area} {}-{} | Fax 0{area} {}-99", fixed.digits(5), chance.between(10, 40), fixed.digits(5)),
+        format!(
+            "Tel. 0{area} {}-{} | Fax 0{area} {}-99",
+            fixed.digits(5),
+            chance.between(10, 40),
+            fixed.digits(5)
+        ),
         format!("{} | www.{}.example", plan.author.address, broker.key),
     ];
     if chance.odds(0.75) {
-        let head = broker.staff.first().map(|person| person.name()).unwrap_or_default();
+        let head = broker
+            .staff
+            .first()
+            .map(|person| person.name())
+            .unwrap_or_default();
         lines.push(String::new());
-        lines.push(format!("Geschäftsführung: {head} | Amtsgericht {} HRB {}", broker.town, fixed.digits(5)));
-        lines.push(format!("Vermittlerregister D-{}-{}-{}", fixed.digits(4), fixed.digits(5), fixed.digits(2)));
+        lines.push(format!(
+            "Geschäftsführung: {head} | Amtsgericht {} HRB {}",
+            broker.town,
+            fixed.digits(5)
+        ));
+        lines.push(format!(
+            "Vermittlerregister D-{}-{}-{}",
+            fixed.digits(4),
+            fixed.digits(5),
+            fixed.digits(2)
+        ));
         lines.push(format!("USt-IdNr. DE{}", fixed.digits(9)));
     }
     if chance.odds(0.6) {
@@ -68,7 +101,11 @@ fn office(plan: &Plan, broker: &Broker, chance: &mut Chance) -> Vec<String> {
 
 /// The company's own signature, seen in quoted answers.
 pub(crate) fn company(language: Language, agent: &str) -> Vec<String> {
-    let greeting = if language == Language::German { "Freundliche Grüße" } else { "Kind regards" };
+    let greeting = if language == Language::German {
+        "Freundliche Grüße"
+    } else {
+        "Kind regards"
+    };
     [
         greeting,
         agent,

@@ -22,8 +22,19 @@ pub(crate) const TASKS: [&str; 3] = ["business_unit", "queue", "topic"];
 struct UnitFile {
     unit: String,
     description: String,
+    chatter: Chatter,
     queue: Vec<QueueEntry>,
     topic: Vec<TopicEntry>,
+}
+
+/// Small talk that any mail to a unit may hold.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Chatter {
+    #[serde(deserialize_with = "lines")]
+    de: Vec<String>,
+    #[serde(deserialize_with = "lines")]
+    en: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -90,17 +101,35 @@ pub(crate) struct Topic {
     en: Phrases,
     queue_de: Vec<String>,
     queue_en: Vec<String>,
+    chatter: Chatter,
 }
 
 impl Topic {
     /// The topic's phrases.
     pub fn phrases(&self, language: Language) -> &Phrases {
-        if language == Language::German { &self.de } else { &self.en }
+        if language == Language::German {
+            &self.de
+        } else {
+            &self.en
+        }
     }
 
     /// Particulars that fit every topic of the queue.
     pub fn queue_details(&self, language: Language) -> &[String] {
-        if language == Language::German { &self.queue_de } else { &self.queue_en }
+        if language == Language::German {
+            &self.queue_de
+        } else {
+            &self.queue_en
+        }
+    }
+
+    /// Small talk of the unit's clients.
+    pub fn chatter(&self, language: Language) -> &[String] {
+        if language == Language::German {
+            &self.chatter.de
+        } else {
+            &self.chatter.en
+        }
     }
 
     /// The label of this topic's chain for each of [`TASKS`].
@@ -127,6 +156,7 @@ pub(crate) static TOPICS: LazyLock<Vec<Topic>> = LazyLock::new(|| {
                 en: topic.en,
                 queue_de: queue.de.clone(),
                 queue_en: queue.en.clone(),
+                chatter: file.chatter.clone(),
             });
         }
     }
@@ -134,24 +164,41 @@ pub(crate) static TOPICS: LazyLock<Vec<Topic>> = LazyLock::new(|| {
 });
 
 fn files() -> impl Iterator<Item = UnitFile> {
-    FILES.iter().map(|text| toml::from_str(text).expect("a topic file is well formed"))
+    FILES
+        .iter()
+        .map(|text| toml::from_str(text).expect("a topic file is well formed"))
 }
 
 /// The schema of the generated labels: business units, their queues, their topics.
 pub fn schema() -> Schema {
     let (mut units, mut queues, mut topics) = (Vec::new(), Vec::new(), Vec::new());
     for file in files() {
-        units.push(Label { description: Some(file.description), ..Label::named(&*file.unit) });
+        units.push(Label {
+            description: Some(file.description),
+            ..Label::named(&*file.unit)
+        });
         for queue in file.queue {
             let parent = Some(file.unit.clone());
-            queues.push(Label { parent, description: Some(queue.description), ..Label::named(queue.name) });
+            queues.push(Label {
+                parent,
+                description: Some(queue.description),
+                ..Label::named(queue.name)
+            });
         }
         for topic in file.topic {
-            topics.push(Label { parent: Some(topic.queue), ..Label::named(topic.name) });
+            topics.push(Label {
+                parent: Some(topic.queue),
+                ..Label::named(topic.name)
+            });
         }
     }
     let [unit, queue, topic] = TASKS.map(TaskName::new);
-    let tasks = [(unit.clone(), None, units), (queue.clone(), Some(unit), queues), (topic, Some(queue), topics)];
-    let tasks = tasks.map(|(name, parent, labels)| Task::new(name, parent, labels).expect("labels are distinct"));
+    let tasks = [
+        (unit.clone(), None, units),
+        (queue.clone(), Some(unit), queues),
+        (topic, Some(queue), topics),
+    ];
+    let tasks =
+        tasks.map(|(name, parent, labels)| Task::new(name, parent, labels).expect("labels are distinct"));
     Schema::new(1, tasks.into()).expect("the hierarchy is sound")
 }

@@ -52,7 +52,9 @@ impl Care {
     }
 }
 
-const ARTICLES: [&str; 12] = ["der", "die", "das", "den", "dem", "ein", "eine", "einen", "einer", "the", "a", "an"];
+const ARTICLES: [&str; 12] = [
+    "der", "die", "das", "den", "dem", "ein", "eine", "einen", "einer", "the", "a", "an",
+];
 
 fn without_umlauts(word: &str) -> String {
     let mut out = String::with_capacity(word.len() + 2);
@@ -90,7 +92,11 @@ fn neighbour(letter: char, chance: &mut Chance) -> char {
     for row in ROWS {
         let keys: Vec<char> = row.chars().collect();
         if let Some(at) = keys.iter().position(|&key| key == letter) {
-            let beside = if chance.odds(0.5) { at + 1 } else { at.wrapping_sub(1) };
+            let beside = if chance.odds(0.5) {
+                at + 1
+            } else {
+                at.wrapping_sub(1)
+            };
             return keys.get(beside).copied().unwrap_or(keys[at.saturating_sub(1)]);
         }
     }
@@ -103,14 +109,32 @@ mod tests {
 
     #[test]
     fn keeps_numbers_whatever_the_haste() {
-        let care = Care { rate: 1.0, ascii_umlauts: true, lower_case: true, no_marks: true, no_articles: true };
+        let care = Care {
+            rate: 1.0,
+            ascii_umlauts: true,
+            lower_case: true,
+            no_marks: true,
+            no_articles: true,
+        };
         let typed = care.type_out("Bitte die IBAN DE12345 für 1.000,00 ändern.", &mut Chance::new(1));
-        assert!(typed.contains("DE12345") && typed.contains("1.000,00") && !typed.contains('ü'), "{typed}");
+        assert!(
+            typed.contains("DE12345") && typed.contains("1.000,00") && !typed.contains('ü'),
+            "{typed}"
+        );
     }
 
     #[test]
     fn a_careful_writer_makes_no_mistake() {
-        let care = Care { rate: 0.0, ascii_umlauts: false, lower_case: false, no_marks: false, no_articles: false };
-        assert_eq!(care.type_out("Über die Größe.", &mut Chance::new(1)), "Über die Größe.");
+        let care = Care {
+            rate: 0.0,
+            ascii_umlauts: false,
+            lower_case: false,
+            no_marks: false,
+            no_articles: false,
+        };
+        assert_eq!(
+            care.type_out("Über die Größe.", &mut Chance::new(1)),
+            "Über die Größe."
+        );
     }
 }
