@@ -20,6 +20,8 @@ use std::cell::RefCell;
 pub(crate) enum Evidence {
     /// A quoted earlier mail; nested quotes nest.
     Quote,
+    /// A blockquote that nothing tells from indented text; becomes a quote where it stands like one.
+    Indent,
     /// A line that introduces a quote, as Gmail and Thunderbird mark it.
     Attribution,
     /// From here to the end stands an earlier mail (Outlook's divider); the span is the divider's own.
@@ -246,9 +248,11 @@ impl Page {
             let indent = attribute(tag, "style").is_some_and(|style| {
                 style.replace(' ', "").contains("border:none") && !class.contains("quote")
             });
-            let cited =
-                !indent || attribute(tag, "type").is_some_and(|kind| kind.eq_ignore_ascii_case("cite"));
-            return cited.then_some(Evidence::Quote);
+            let cited = attribute(tag, "type").is_some_and(|kind| kind.eq_ignore_ascii_case("cite"))
+                || attribute(tag, "cite").is_some()
+                || class.contains("quote")
+                || class.contains("cite");
+            return (cited || !indent).then_some(if cited { Evidence::Quote } else { Evidence::Indent });
         }
         if has("gmail_attr") || has("moz-cite-prefix") || has("moz-forward-container-header") {
             return Some(Evidence::Attribution);
@@ -298,6 +302,23 @@ impl Page {
         while !self.stack.is_empty() {
             self.pop();
         }
+        // An indented block is a quote at the mail's end or behind an introduction.
+        let last = self.text.len();
+        let text = &self.text;
+        let mut until = 0;
+        self.marks.retain_mut(|mark| {
+            let nested = mark.start < until;
+            if mark.evidence == Evidence::Indent {
+                let introduced = text[..mark.start].ends_with([':', '：']);
+                if nested || introduced || mark.end >= last {
+                    mark.evidence = Evidence::Quote;
+                }
+            }
+            if mark.evidence == Evidence::Quote {
+                until = until.max(mark.end);
+            }
+            mark.evidence != Evidence::Indent
+        });
         (self.text, self.marks)
     }
 }

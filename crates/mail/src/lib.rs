@@ -18,10 +18,12 @@ mod markers;
 pub mod mbox;
 mod message;
 mod mime;
+mod profile;
 mod subject;
 mod transfer;
 
 pub use clean::{CleanText, Cleaner, Cut, CutKind, Profile};
 pub use defect::Defect;
 pub use message::Message;
+pub use profile::UnknownProfile;
 pub use transfer::base64;

@@ -128,7 +128,7 @@ fn apply(lines: &mut [Line<'_>], marks: &[Mark]) {
                     line.history = true;
                 }
             }
-            Evidence::Quote | Evidence::Signature => {}
+            Evidence::Quote | Evidence::Signature | Evidence::Indent => {}
         }
     }
     let (mut depth, mut signed) = (0, 0);

@@ -128,8 +128,8 @@ fn block_end(lines: &[Line<'_>], range: Range<usize>, base: usize) -> usize {
                 break;
             }
         } else if at == end
-            && lines[at - 1].words.len() >= 50
-            && line.words.len() < lines[at - 1].words.len()
+            && lines[at - 1].end - lines[at - 1].start >= 56
+            && line.words.len() < lines[at - 1].end - lines[at - 1].start
             && lines
                 .get(at + 1)
                 .is_some_and(|next| at + 1 < range.end && next.depth > base)

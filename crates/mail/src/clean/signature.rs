@@ -99,14 +99,15 @@ fn delimiter(sheet: &mut Sheet<'_>, own: Range<usize>) {
             && is_rule(words)
             && tail.len() <= 16
             && tail.iter().all(|&at| !is_prose(sheet.lines[at].words))
-            && tail.iter().any(|&at| is_contact(sheet.lines[at].words));
+            && (tail.iter().any(|&at| is_contact(sheet.lines[at].words))
+                || index > 0 && tail.len() <= 2 && tail.iter().all(|&at| is_name(sheet.lines[at].words)));
         if delimits || ruled {
             sheet.cut(
                 at..own.end,
                 CutKind::Signature,
                 if delimits { "delimiter" } else { "ruled" },
             );
-            return;
+            break;
         }
     }
     let lines = kept(sheet, own);
@@ -335,7 +336,7 @@ static STRONG: LazyLock<Regex> = LazyLock::new(|| {
         r"(?ix)\b(?:tel|telefon|fon|phone|mobil|mobile|handy|fax|telefax|hotline|durchwahl|cell|direct|office|tel\.)\b\s?[.:/|]*\s?[+(\d]
         | ^\W{0,3}(?:[tfmpdw]|mob|ph)\s?[.:|]\s?[+(]?\d | ^\W{0,3}[+(]?\d[\d\s()/.\-–]{6,}\W*$ | \+\d{1,3}[\s(./-]*\d[\d\s()/.-]{5,}
         | ^\W{0,3}(?:e-?mail|mail|web|internet|homepage|website|www)\b\s?[.:|] | ^\W{0,3}[\w.+-]+@[\w-]+\.[\w.-]+\W*$ | \bwww\.[\w-]+\.\w
-        | ^\W{0,3}<?https?://\S+\W*$ | \b(?:GmbH|mbH|OHG|Ltd|LLC|Inc|e\.\s?V\.|e\.\s?K\.|S\.A\.|B\.V\.|GbR|PLC)(?:\W|$) | \b(?:AG|KG|SE|UG)\W*$ | [\w.+-]+@[\w-]+\.\w+\W*$",
+        | ^\W{0,3}<?https?://\S+\W*$ | \b(?:GmbH|mbH|OHG|Ltd|LLC|Inc|Corp|e\.\s?V\.|e\.\s?K\.|S\.A\.|B\.V\.|GbR|PLC)(?:\W|$) | \b(?:AG|KG|SE|UG)\W*$ | [\w.+-]+@[\w-]+\.\w+\W*$",
     )
 });
 

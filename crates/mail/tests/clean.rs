@@ -1,0 +1,181 @@
+//! What a person should be left with, case by case, and the laws that hold for every mail.
+
+use poststelle_mail::{Cleaner, Message, Profile, mbox};
+use proptest::prelude::*;
+use std::fmt::Write;
+use std::fs;
+
+/// Each case in `fixtures/mail` is a raw mail; its snapshot shows what each profile keeps and what was cut.
+#[test]
+fn leaves_the_text_each_case_promises() {
+    let mut cases = 0;
+    insta::glob!("../../../fixtures/mail", "*/raw.eml", |path| {
+        cases += 1;
+        let message = Message::parse(&fs::read(path).expect("a fixture"));
+        let request = Cleaner::default().clean(&message);
+        let author = Cleaner::new(Profile::Author).clean(&message);
+        let mut shown = format!("language: {:?}\n", request.language());
+        for defect in request.defects() {
+            writeln!(shown, "defect: {defect:?}").expect("a string");
+        }
+        for cut in request.cuts() {
+            let words = request.body()[cut.start..cut.end]
+                .split_whitespace()
+                .next()
+                .unwrap_or_default();
+            writeln!(shown, "cut: {:?} by {}, from {words:?}", cut.kind, cut.rule).expect("a string");
+        }
+        write!(shown, "--- request\n{request}").expect("a string");
+        if author.text() != request.text() {
+            write!(shown, "\n--- author\n{author}").expect("a string");
+        }
+        insta::assert_snapshot!(shown);
+    });
+    assert!(cases >= 20, "{cases} cases found");
+}
+
+/// Lines that mails are made of, so that random mails meet every rule.
+const LINES: &[&str] = &[
+    "Guten Tag,",
+    "bitte sperren Sie meine Karte.",
+    "",
+    "",
+    "> alt",
+    "> > älter",
+    ">",
+    "-- ",
+    "--",
+    "________________________________",
+    "Am 1.2.2026 um 10:00 schrieb Max <max@example.com>:",
+    "On Mon, Mar 2, 2026 at 5:01 PM, Max <max@example.com>",
+    "wrote:",
+    "-----Ursprüngliche Nachricht-----",
+    "---------- Forwarded message ---------",
+    "Von: Max <max@example.com>",
+    "Gesendet: Montag",
+    "An: Eva",
+    "Betreff: Karte",
+    "Mit freundlichen Grüßen",
+    "Max Muster",
+    "Muster GmbH",
+    "Tel.: 040 1234567",
+    "Von meinem iPhone gesendet",
+    "Diese E-Mail enthält vertrauliche Informationen, nicht der richtige Adressat, vernichten Sie diese",
+    "Geschäftsführer: Max Muster, Amtsgericht Kiel, HRB 12",
+    "PS: noch etwas",
+    "\u{a0}\u{200b}",
+    "🙂 ok",
+];
+
+fn arb_body() -> impl Strategy<Value = String> {
+    prop::collection::vec(prop::sample::select(LINES), 0..24).prop_map(|lines| lines.join("\n"))
+}
+
+fn arb_html() -> impl Strategy<Value = String> {
+    let pieces = prop::sample::select(
+        &[
+            "<p>",
+            "</p>",
+            "<div>",
+            "</div>",
+            "<br>",
+            "<blockquote type=cite>",
+            "</blockquote>",
+            "<blockquote>",
+            "<div class=gmail_attr>",
+            "<div id=divRplyFwdMsg>",
+            "<td>",
+            "<style>x</style>",
+            "<!--",
+            "-->",
+            "Hallo",
+            "schrieb:",
+            "&uuml;",
+            "<div class=gmail_signature>",
+            "<",
+            "ä",
+            "\n",
+            "<p hidden>",
+            "<pre>",
+            "</pre>",
+        ][..],
+    );
+    prop::collection::vec(pieces, 0..30).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    /// Cleaning only removes: kept and cut spans tile the body, in order, once.
+    #[test]
+    fn every_byte_is_kept_or_cut_once(body in arb_body(), subject in prop::sample::select(&["", "AW: x", "WG: x"][..])) {
+        let message = Message::plain(subject, &body);
+        for profile in [Profile::Request, Profile::Author, Profile::Decode] {
+            let text = Cleaner::new(profile).clean(&message);
+            prop_assert_eq!(text.rebuild(), text.body());
+            prop_assert_eq!(text.body(), body.as_str());
+            prop_assert!(text.cuts().windows(2).all(|pair| pair[0].end <= pair[1].start));
+        }
+    }
+
+    /// A mail with words never cleans to nothing.
+    #[test]
+    fn words_never_clean_to_nothing(body in arb_body()) {
+        let text = Cleaner::default().clean(&Message::plain("", &body));
+        prop_assert_eq!(text.text().contains(char::is_alphanumeric), body.contains(char::is_alphanumeric));
+    }
+
+    /// The same holds for HTML, whatever its tags.
+    #[test]
+    fn html_is_accounted_for_too(html in arb_html()) {
+        let message = Message::html("", &html);
+        for profile in [Profile::Request, Profile::Author] {
+            let text = Cleaner::new(profile).clean(&message);
+            prop_assert_eq!(text.rebuild(), text.body());
+        }
+    }
+
+    /// Any bytes are a mail, if a poor one.
+    #[test]
+    fn any_bytes_are_read(head in "(Content-Type: (text/html|multipart/mixed; boundary=b|text/plain; charset=[a-z0-9-]{1,12})\r?\n)?(Content-Transfer-Encoding: (base64|quoted-printable)\n)?\n?", body in prop::collection::vec(any::<u8>(), 0..600)) {
+        let mut raw = head.into_bytes();
+        raw.extend(body);
+        let text = Cleaner::default().clean(&Message::parse(&raw));
+        prop_assert_eq!(text.rebuild(), text.body());
+        for message in mbox::messages(raw.as_slice()) {
+            prop_assert!(message.is_ok());
+        }
+    }
+}
+
+/// Hostile mails of a megabyte are read to the end; a rule that looked back over all of it would not return.
+#[test]
+fn large_hostile_mails_are_read_to_the_end() {
+    let bodies = [
+        ">".repeat(1 << 20),
+        "> \n".repeat(1 << 18),
+        "Von: a@example.com\n".repeat(1 << 15),
+        "Am 1.1.2026 schrieb\n".repeat(1 << 15),
+        "schrieb:\n".repeat(1 << 16),
+        "-----Ursprüngliche Nachricht-----\n".repeat(1 << 14),
+        "Viele Grüße\n\nMax\n\nEin Satz, der danach noch kommt und bleiben soll.\n\n".repeat(1 << 13),
+        "Gesendet von meinem iPhone\n\nx\n\n".repeat(1 << 14),
+        "--\nTel. 040 123456\n".repeat(1 << 15),
+        "a ".repeat(1 << 19),
+    ];
+    for body in bodies {
+        let text = Cleaner::default().clean(&Message::plain("", &body));
+        assert_eq!(text.rebuild(), text.body());
+    }
+    for html in [
+        "<div>",
+        "<blockquote>",
+        "<p>x",
+        "<table><tr><td>x",
+        "<b><i>",
+        "<!-",
+        "&amp",
+        "</p>",
+    ] {
+        let text = Cleaner::default().clean(&Message::html("", html.repeat(1 << 16)));
+        assert_eq!(text.rebuild(), text.body());
+    }
+}
