@@ -107,7 +107,8 @@ impl Dataset {
             }
             let gold = look_up(&schema, &by_task, record, &mut problems);
             let example = Example::new(record, text, gold);
-            if example.text().trim().is_empty() {
+            // A broker's name alone is nothing to read.
+            if text.model_text(None).trim().is_empty() {
                 problems.push(Problem::EmptyText {
                     origin: record.origin.clone(),
                 });

@@ -182,6 +182,30 @@ pub fn open_with(path: impl AsRef<Path>, options: &Options) -> Result<Reader, Re
     Ok(Reader(rows))
 }
 
+/// Reads a table that arrives as a stream, such as standard input; `name` stands for it in messages.
+///
+/// # Errors
+/// [`ReadError::File`] for a format that is no text table, or a table that lacks a column.
+pub fn from_stream(
+    name: &Path,
+    format: Format,
+    stream: Box<dyn BufRead + Send>,
+) -> Result<Reader, ReadError> {
+    let shared: Arc<Path> = Arc::from(name);
+    let rows: Box<dyn Rows> = match format {
+        Format::Csv => Box::new(csv::Csv::open(shared, unmarked(name, stream)?)?),
+        Format::JsonLines => Box::new(jsonl::JsonLines::new(shared, unmarked(name, stream)?)),
+        Format::Parquet | Format::Mbox | Format::Eml | Format::Folder => {
+            return Err(ReadError::File {
+                file: name.to_path_buf(),
+                found: "a format that cannot be streamed".to_owned(),
+                expected: "CSV or JSON Lines".to_owned(),
+            });
+        }
+    };
+    Ok(Reader(rows))
+}
+
 /// Every record of a file.
 ///
 /// # Errors
@@ -239,7 +263,11 @@ fn stream(path: &Path, gzip: bool) -> Result<Box<dyn BufRead + Send>, ReadError>
 
 /// A text file without its byte order mark.
 fn text(path: &Path, gzip: bool) -> Result<Box<dyn BufRead + Send>, ReadError> {
-    let mut stream = stream(path, gzip)?;
+    unmarked(path, stream(path, gzip)?)
+}
+
+/// A stream of text without its byte order mark.
+fn unmarked(path: &Path, mut stream: Box<dyn BufRead + Send>) -> Result<Box<dyn BufRead + Send>, ReadError> {
     let start = stream.fill_buf();
     let start = start.map_err(|source| ReadError::Broken {
         file: path.to_path_buf(),

@@ -58,8 +58,12 @@ pub fn write<'a>(
     let file = || path.to_path_buf();
     let (format, gzip) = Format::of(path).ok_or_else(|| WriteError::Format { file: file() })?;
     let rows = records.into_iter().map(|record| cells(path, columns, record));
+    let tabs = path
+        .to_str()
+        .is_some_and(|path| path.trim_end_matches(".gz").ends_with(".tsv"));
     let write = match format {
-        Format::Csv => csv,
+        Format::Csv if tabs => csv::<b'\t'>,
+        Format::Csv => csv::<b','>,
         Format::JsonLines => json_lines,
         Format::Parquet => parquet::write,
         Format::Mbox | Format::Eml | Format::Folder => return Err(WriteError::Format { file: file() }),
@@ -84,12 +88,12 @@ pub fn write<'a>(
 /// The cells of one row, a text per column; `None` where the row has no value.
 type Cells = Vec<Option<String>>;
 
-fn csv(
+fn csv<const DELIMITER: u8>(
     out: &mut (dyn Write + Send),
     columns: &[String],
     rows: &mut dyn Iterator<Item = Cells>,
 ) -> io::Result<()> {
-    let mut writer = csv::Writer::from_writer(out);
+    let mut writer = csv::WriterBuilder::new().delimiter(DELIMITER).from_writer(out);
     writer.write_record(columns)?;
     for cells in rows {
         writer.write_record(cells.iter().map(|cell| cell.as_deref().unwrap_or_default()))?;
