@@ -5,11 +5,13 @@ use serde::ser::{Serialize, SerializeSeq, Serializer};
 
 /// Counts of examples by gold class (row) and predicted class (column).
 ///
-/// Serialises as a list of rows.
+/// An example without an answer counts among its gold label's examples and is never right. Serialises as a list
+/// of rows, in which the unanswered examples do not stand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Confusion {
     classes: usize,
     counts: Vec<u64>,
+    unanswered: Vec<u64>,
 }
 
 /// Why an example cannot be counted.
@@ -21,6 +23,7 @@ impl Confusion {
         Self {
             classes,
             counts: vec![0; classes * classes],
+            unanswered: vec![0; classes],
         }
     }
 
@@ -63,6 +66,19 @@ impl Confusion {
         self.counts[gold * self.classes + predicted] += examples;
     }
 
+    /// Adds `examples` of a gold class that got no answer.
+    ///
+    /// # Panics
+    /// If the index is not below [`Confusion::classes`].
+    pub fn add_unanswered(&mut self, gold: usize, examples: u64) {
+        self.unanswered[gold] += examples;
+    }
+
+    /// Examples of class `gold` that got no answer.
+    pub fn unanswered(&self, gold: usize) -> u64 {
+        self.unanswered[gold]
+    }
+
     /// Number of classes.
     pub fn classes(&self) -> usize {
         self.classes
@@ -75,7 +91,10 @@ impl Confusion {
 
     /// Examples whose gold class is `gold`.
     pub fn gold(&self, gold: usize) -> u64 {
-        self.counts[gold * self.classes..][..self.classes].iter().sum()
+        self.counts[gold * self.classes..][..self.classes]
+            .iter()
+            .sum::<u64>()
+            + self.unanswered[gold]
     }
 
     /// Examples predicted as `predicted`.
@@ -90,7 +109,7 @@ impl Confusion {
 
     /// All examples.
     pub fn total(&self) -> u64 {
-        self.counts.iter().sum()
+        self.counts.iter().chain(&self.unanswered).sum()
     }
 
     /// The most frequent mistakes, as (gold, predicted, examples), at most `limit`; ties in index order.

@@ -62,7 +62,8 @@ impl TaskEvaluation {
     /// # Shapes
     /// - `names`: one per class
     /// - `gold`: one per example, `None` where it is not labelled
-    /// - `predicted`, `confidence`: the answer to each example and the probability it was given
+    /// - `answers`: per example the predicted class and the probability it was given; `None` where the hierarchy
+    ///   left the task unanswered, which counts as wrong with confidence 0
     ///
     /// `None` when no example is labelled.
     ///
@@ -71,29 +72,39 @@ impl TaskEvaluation {
     pub fn of(
         names: &[String],
         gold: &[Option<usize>],
-        predicted: &[usize],
-        confidence: &[f32],
+        answers: &[Option<(usize, f32)>],
         bands: Bands,
         seed: Seed,
     ) -> Result<Option<Self>, RowsError> {
-        let confusion = Confusion::count(names.len(), gold, predicted)?;
-        if confidence.len() != gold.len() {
-            return Err(RowsError::Length {
-                what: "confidence",
-                found: confidence.len(),
-                expected: gold.len(),
-            });
+        crate::rows::check_gold(gold, answers.len(), names.len())?;
+        let mut confusion = Confusion::new(names.len());
+        let mut judged = Vec::new();
+        for (row, (gold, answer)) in gold.iter().zip(answers).enumerate() {
+            if let Some((found, _)) = answer.filter(|(class, _)| *class >= names.len()) {
+                return Err(RowsError::Class {
+                    row,
+                    found,
+                    classes: names.len(),
+                });
+            }
+            match (*gold, *answer) {
+                (None, _) => {}
+                (Some(gold), None) => {
+                    confusion.add_unanswered(gold, 1);
+                    judged.push(Judged {
+                        confidence: 0.0,
+                        right: false,
+                    });
+                }
+                (Some(gold), Some((class, confidence))) => {
+                    confusion.add(gold, class, 1);
+                    judged.push(Judged {
+                        confidence,
+                        right: gold == class,
+                    });
+                }
+            }
         }
-        let judged: Vec<Judged> = gold
-            .iter()
-            .zip(predicted.iter().zip(confidence))
-            .filter_map(|(gold, (&predicted, &confidence))| {
-                gold.map(|gold| Judged {
-                    confidence,
-                    right: gold == predicted,
-                })
-            })
-            .collect();
         let (Some(scores), Some(ece)) = (Scores::of(&confusion), expected_calibration_error(&judged)) else {
             return Ok(None);
         };
@@ -181,9 +192,19 @@ mod tests {
 
     #[test]
     fn a_task_without_labelled_examples_is_not_measured() {
-        let none = TaskEvaluation::of(&names(), &[None], &[0], &[0.5], Bands::default(), Seed(1));
+        let none = TaskEvaluation::of(&names(), &[None], &[Some((0, 0.5))], Bands::default(), Seed(1));
         assert_eq!(none.unwrap(), None);
-        assert!(TaskEvaluation::of(&names(), &[None], &[0], &[], Bands::default(), Seed(1)).is_err());
+        assert!(TaskEvaluation::of(&names(), &[None], &[], Bands::default(), Seed(1)).is_err());
+        assert!(TaskEvaluation::of(&names(), &[None], &[Some((2, 0.5))], Bands::default(), Seed(1)).is_err());
+    }
+
+    #[test]
+    fn an_unanswered_example_is_wrong() {
+        let answers = [Some((0, 0.9)), None];
+        let task = TaskEvaluation::of(&names(), &[Some(0), Some(0)], &answers, Bands::default(), Seed(1));
+        let task = task.unwrap().unwrap();
+        assert_eq!((task.scores.accuracy, task.scores.labels[0].support), (0.5, 2));
+        assert_eq!(task.confusion.worst(5), vec![]);
     }
 
     #[test]
@@ -193,7 +214,13 @@ mod tests {
             auto: Some(0.9),
             suggest: None,
         };
-        let task = TaskEvaluation::of(&names(), &gold, &[0, 0, 1], &[0.95, 0.5, 0.5], bands, Seed(1));
+        let task = TaskEvaluation::of(
+            &names(),
+            &gold,
+            &[Some((0, 0.95)), Some((0, 0.5)), None],
+            bands,
+            Seed(1),
+        );
         let evaluation = Evaluation {
             examples: 3,
             tasks: vec![("queue".into(), task.unwrap().unwrap())],

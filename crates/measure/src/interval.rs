@@ -33,10 +33,18 @@ pub fn bootstrap(
     seed: Seed,
 ) -> Option<Interval> {
     let classes = confusion.classes();
-    let cells: Vec<(usize, usize)> = (0..classes)
-        .flat_map(|gold| (0..classes).map(move |predicted| (gold, predicted)))
+    let answers = |gold| {
+        (0..classes)
+            .map(move |predicted| (gold, Some(predicted)))
+            .chain([(gold, None)])
+    };
+    let cells: Vec<(usize, Option<usize>)> = (0..classes)
+        .flat_map(answers)
         .flat_map(|(gold, predicted)| {
-            std::iter::repeat_n((gold, predicted), confusion.get(gold, predicted) as usize)
+            let count = predicted.map_or(confusion.unanswered(gold), |predicted| {
+                confusion.get(gold, predicted)
+            });
+            std::iter::repeat_n((gold, predicted), count as usize)
         })
         .collect();
     let mut random = Random::new(seed);
@@ -44,8 +52,10 @@ pub fn bootstrap(
         .filter_map(|_| {
             let mut drawn = Confusion::new(classes);
             for _ in 0..cells.len() {
-                let (gold, predicted) = cells[random.below(cells.len())];
-                drawn.add(gold, predicted, 1);
+                match cells[random.below(cells.len())] {
+                    (gold, Some(predicted)) => drawn.add(gold, predicted, 1),
+                    (gold, None) => drawn.add_unanswered(gold, 1),
+                }
             }
             Scores::of(&drawn).map(|scores| score(&scores))
         })

@@ -5,6 +5,8 @@
 //! plain positions (`usize`), because this crate knows no schema; gold is `None` where an example carries no
 //! label for the task, and such an example is never counted.
 
+pub mod report;
+
 mod calibrate;
 mod confusion;
 mod evaluation;

@@ -9,5 +9,13 @@ pub trait Classify: Send + Sync {
     fn schema(&self) -> &Schema;
 
     /// Scores texts: one [`Logits`] per task in schema order, its rows in the order of `texts`.
-    fn logits(&self, texts: &[&str]) -> Vec<Logits>;
+    ///
+    /// # Errors
+    /// [`ModelError`] when the texts cannot be scored.
+    fn logits(&self, texts: &[&str]) -> Result<Vec<Logits>, ModelError>;
 }
+
+/// A model could not score texts.
+#[derive(Debug, thiserror::Error)]
+#[error("the model cannot score these texts")]
+pub struct ModelError(#[source] pub Box<dyn std::error::Error + Send + Sync>);

@@ -213,7 +213,7 @@ mod tests {
             let mut best: (f64, Vec<Option<usize>>) = (f64::NEG_INFINITY, vec![]);
             for code in 0..2 * 3 * 4 * 3 {
                 let pick = [code % 2, code / 2 % 3, code / 6 % 4, code / 24];
-                let legal = [0, 0, 1]
+                let legal = [0, 1, 0]
                     .iter()
                     .zip(1..)
                     .all(|(&parent, child)| hierarchy.above[child][pick[child]] == Some(pick[parent]));

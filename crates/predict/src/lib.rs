@@ -7,6 +7,7 @@
 
 pub mod decode;
 
+mod bundle;
 mod classify;
 mod mail;
 mod policy;
@@ -14,7 +15,8 @@ mod prediction;
 mod predictor;
 mod queue;
 
-pub use classify::Classify;
+pub use bundle::BundleError;
+pub use classify::{Classify, ModelError};
 pub use mail::{Content, Mail};
 pub use policy::{Policy, PolicyError, TaskPolicy};
 pub use poststelle_measure::Band as Decision;

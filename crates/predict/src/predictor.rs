@@ -1,7 +1,7 @@
 //! A model, a cleaner and a policy, ready to answer.
 
 use crate::decode::Hierarchy;
-use crate::{Answer, Classify, Content, Decision, Mail, Policy, Prediction};
+use crate::{Answer, Classify, Content, Decision, Mail, ModelError, Policy, Prediction};
 use poststelle_labels::{ClassIndex, Schema};
 use poststelle_mail::{Cleaner, Message};
 use poststelle_nn::Probabilities;
@@ -58,24 +58,34 @@ impl Predictor {
     ///
     /// A mail of which cleaning leaves nothing is labelled like any other, with the confidence the model gives an empty
     /// text, but every decision is `ask`.
-    pub fn predict<M: Borrow<Mail> + Sync>(&self, mails: &[M]) -> Vec<Prediction> {
+    ///
+    /// # Errors
+    /// [`ModelError`] when the model cannot score the texts.
+    pub fn predict<M: Borrow<Mail> + Sync>(&self, mails: &[M]) -> Result<Vec<Prediction>, ModelError> {
         let read: Vec<(String, bool)> = mails.par_iter().map(|mail| self.read(mail.borrow())).collect();
         let texts: Vec<&str> = read.iter().map(|(text, _)| text.as_str()).collect();
         self.answer(&texts, |row| read[row].1)
     }
 
     /// Labels texts that are already clean, in order; a blank text is asked.
-    pub fn predict_texts(&self, texts: &[&str]) -> Vec<Prediction> {
+    ///
+    /// # Errors
+    /// [`ModelError`].
+    pub fn predict_texts(&self, texts: &[&str]) -> Result<Vec<Prediction>, ModelError> {
         self.answer(texts, |row| texts[row].trim().is_empty())
     }
 
-    fn answer(&self, texts: &[&str], empty: impl Fn(usize) -> bool + Sync) -> Vec<Prediction> {
+    fn answer(
+        &self,
+        texts: &[&str],
+        empty: impl Fn(usize) -> bool + Sync,
+    ) -> Result<Vec<Prediction>, ModelError> {
         if texts.is_empty() {
-            return Vec::new();
+            return Ok(Vec::new());
         }
         let probabilities: Vec<Probabilities> = self
             .model
-            .logits(texts)
+            .logits(texts)?
             .iter()
             .zip(self.policy.tasks())
             .map(|(logits, policy)| logits.softmax(policy.temperature))
@@ -84,7 +94,7 @@ impl Predictor {
             let rows: Vec<&[f32]> = probabilities.iter().map(|task| task.row(row)).collect();
             self.decide(&rows, empty(row))
         };
-        (0..texts.len()).into_par_iter().map(decide).collect()
+        Ok((0..texts.len()).into_par_iter().map(decide).collect())
     }
 
     /// The text the model reads of a mail, and whether cleaning left nothing of it (a broker is not text).

@@ -42,7 +42,7 @@ impl Default for Limits {
 }
 
 /// Why a job was not answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QueueError {
     /// Too much is waiting already.
     #[error("{waiting} bytes of mail are waiting, {found} more do not fit in {most}")]
@@ -58,8 +58,11 @@ pub enum QueueError {
     #[error("the deadline passed before all mails were labelled")]
     Late,
     /// The model failed on this batch.
-    #[error("the model failed on a batch")]
-    Failed,
+    #[error("the model failed on a batch: {reason}")]
+    Failed {
+        /// What it said; of a panic only that it was one, because its message may quote mail.
+        reason: String,
+    },
     /// The queue takes no more jobs.
     #[error("the queue is closed")]
     Closed,
@@ -207,17 +210,22 @@ impl Shared {
                 .iter()
                 .flat_map(|part| &part.job.mails[part.start..part.end])
                 .collect();
-            let answered = catch_unwind(AssertUnwindSafe(|| self.predictor.predict(&mails)));
-            match answered {
-                Ok(predictions) if predictions.len() == mails.len() => {
+            let reason = match catch_unwind(AssertUnwindSafe(|| self.predictor.predict(&mails))) {
+                Ok(Ok(predictions)) if predictions.len() == mails.len() => {
                     let mut predictions = predictions.into_iter();
                     for part in &batch {
                         part.fill(predictions.by_ref().take(part.end - part.start));
                     }
+                    continue;
                 }
-                _ => batch
-                    .iter()
-                    .for_each(|part| part.job.answer(Err(QueueError::Failed))),
+                Ok(Ok(predictions)) => format!("{} answers to {} mails", predictions.len(), mails.len()),
+                Ok(Err(error)) => error.0.to_string(),
+                Err(_) => "it panicked".into(),
+            };
+            for part in &batch {
+                part.job.answer(Err(QueueError::Failed {
+                    reason: reason.clone(),
+                }));
             }
         }
     }

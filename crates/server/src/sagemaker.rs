@@ -71,7 +71,12 @@ pub(crate) async fn invocations(State(app): State<App>, request: Request) -> Res
         Ok(Ok(predictions)) => predictions,
         Ok(Err(QueueError::Late)) => return Err(late),
         Ok(Err(QueueError::Full { .. } | QueueError::Closed)) => return Err(Problem::Busy),
-        Ok(Err(QueueError::Failed)) | Err(_) => return Err(Problem::Internal),
+        Ok(Err(failed @ QueueError::Failed { .. })) => {
+            tracing::error!(error = %failed, mails = count.0, "the model failed");
+            return Err(Problem::Internal);
+        }
+        // The queue answers every job it took; it went away.
+        Err(_) => return Err(Problem::Internal),
     };
 
     let written = off_thread(move || {

@@ -212,7 +212,7 @@ mod tests {
             Problem::Malformed {
                 format: "JSON",
                 line: 2,
-                column: 5
+                column: 6
             }
         );
         assert_eq!(problem("\"secret\""), Problem::Shape { found: "a string" });

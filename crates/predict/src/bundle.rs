@@ -1,0 +1,60 @@
+//! A bundle as a predictor.
+
+use crate::{Classify, ModelError, Policy, PolicyError, Predictor, TaskPolicy};
+use poststelle_labels::Schema;
+use poststelle_mail::{Cleaner, Profile};
+use poststelle_measure::Bands;
+use poststelle_nn::Logits;
+use poststelle_nn::bundle::{Bundle, Calibration};
+
+impl Classify for Bundle {
+    fn schema(&self) -> &Schema {
+        Self::schema(self)
+    }
+
+    fn logits(&self, texts: &[&str]) -> Result<Vec<Logits>, ModelError> {
+        Self::logits(self, texts).map_err(|error| ModelError(Box::new(error)))
+    }
+}
+
+/// Why a bundle cannot answer mails.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// A way of cleaning this build does not know.
+    #[error("the bundle's mails were cleaned as `{found}`, expected `request`, `author` or `decode`")]
+    Profile {
+        /// The profile's name.
+        found: String,
+    },
+    /// Its calibration makes no policy.
+    #[error("the bundle's calibration cannot be used")]
+    Policy(#[from] PolicyError),
+}
+
+impl TryFrom<Bundle> for Predictor {
+    type Error = BundleError;
+
+    /// Joins a bundle's model with its own cleaning and calibration.
+    fn try_from(bundle: Bundle) -> Result<Self, BundleError> {
+        let manifest = bundle.manifest();
+        let profile = match manifest.clean_profile.as_str() {
+            "request" => Profile::Request,
+            "author" => Profile::Author,
+            "decode" => Profile::Decode,
+            other => return Err(BundleError::Profile { found: other.into() }),
+        };
+        let policy = Policy::new(bundle.schema(), |task| {
+            let Calibration {
+                temperature,
+                auto,
+                suggest,
+                ece: _,
+            } = *manifest.calibration.get(task)?;
+            Some(TaskPolicy {
+                temperature,
+                bands: Bands { auto, suggest },
+            })
+        })?;
+        Ok(Self::new(bundle, Cleaner::new(profile), policy))
+    }
+}
