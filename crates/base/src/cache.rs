@@ -117,13 +117,13 @@ impl Slot {
         Ok(Some((dir, manifest)))
     }
 
-    /// A complete snapshot by its name, whichever revision asked for it.
-    pub(crate) fn snapshot(&self, snapshot: &str) -> Result<Option<(PathBuf, Manifest)>, PullError> {
-        if self.root.join(snapshot).join(MANIFEST).is_file() {
-            self.lookup(snapshot, false)
-        } else {
-            Ok(None)
-        }
+    /// An undamaged snapshot by its name, whichever revision asked for it; every file is hashed.
+    pub(crate) fn snapshot(&self, snapshot: &str) -> Option<(PathBuf, Manifest)> {
+        let dir = self.root.join(snapshot);
+        // A damaged one is no error here: the caller is about to fetch it.
+        let manifest = Manifest::read(&dir).ok()?;
+        manifest.verify(&dir, true).ok()?;
+        Some((dir, manifest))
     }
 
     /// The folder for a snapshot's files on their way, made if it is not there.

@@ -187,7 +187,8 @@ impl Client {
         expected: &Expected,
         progress: &mut dyn FnMut(Event),
     ) -> Result<(), PullError> {
-        let mut idle = 0;
+        // Progress is a byte no earlier try has reached: a host that breaks at the same place for ever makes none.
+        let (mut idle, mut furthest) = (0, 0);
         loop {
             if expected.size.is_some_and(|size| part.size > size) {
                 part.clear()?;
@@ -201,14 +202,14 @@ impl Client {
                     at: part.size,
                 });
             }
-            let before = part.size;
             let reason = match self.stretch(part, url, headers, name, expected, progress) {
                 Ok(true) => return Ok(()),
                 Ok(false) => "the transfer ended early".to_owned(),
                 Err(Break::Fatal(error)) => return Err(error),
                 Err(Break::Again(reason)) => reason,
             };
-            idle = if part.size > before { 0 } else { idle + 1 };
+            idle = if part.size > furthest { 0 } else { idle + 1 };
+            furthest = furthest.max(part.size);
             if idle >= TRIES {
                 return Err(PullError::Interrupted {
                     file: name.to_owned(),
@@ -273,6 +274,18 @@ impl Client {
                 }));
             }
         };
+        if let (Some(found), Some(size)) = (total, expected.size)
+            && found != size
+        {
+            part.clear()?;
+            let (file, found) = (name.to_owned(), format!("{found} bytes"));
+            let expected = size.to_string();
+            return Err(Break::Fatal(PullError::Checksum {
+                file,
+                found,
+                expected,
+            }));
+        }
         let total = expected.size.or(total);
         let mut body = response.into_body().into_reader();
         let mut buffer = vec![0; 1 << 17];

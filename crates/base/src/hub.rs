@@ -52,7 +52,7 @@ pub(crate) fn pull(
         source: format!("{} for {id}@{revision}", host(&options.endpoint)),
     });
     let found = hub.revision(revision)?;
-    if let Some((dir, manifest)) = slot.snapshot(&found.sha)? {
+    if let Some((dir, manifest)) = slot.snapshot(&found.sha) {
         slot.point(revision, &found.sha)?;
         progress(Event::Cached { dir: dir.clone() });
         return Ok((dir, manifest));

@@ -101,7 +101,7 @@ fn file() -> Vec<u8> {
     out
 }
 
-fn weights(model: &Model<'_>, name: &str) -> Vec<f32> {
+fn unpacked(model: &Model<'_>, name: &str) -> Vec<f32> {
     let mut weights = Vec::new();
     model.unpack(name, |weight| weights.push(weight));
     weights
@@ -111,7 +111,7 @@ fn weights(model: &Model<'_>, name: &str) -> Vec<f32> {
 fn unpacks_low_nibbles_first_and_high_ones_sixteen_later() {
     let bytes = file();
     let model = Model::parse(&bytes).expect("the file is whole");
-    let weights = weights(&model, "emb.word");
+    let weights = unpacked(&model, "emb.word");
     assert_eq!(weights.len(), 12 * 32);
     let scale = f16::from_f32(0.01).to_f32();
     for j in 0..16 {
@@ -119,7 +119,7 @@ fn unpacks_low_nibbles_first_and_high_ones_sixteen_later() {
         assert_eq!(weights[j + 16], (7.0 - j as f32) * scale);
     }
     assert_eq!(weights[32], -8.0 * f16::from_f32(0.02).to_f32());
-    assert_eq!(weights(&model, "emb.pos")[1], 1.0 + 1.0 / 64.0);
+    assert_eq!(unpacked(&model, "emb.pos")[1], 1.0 + 1.0 / 64.0);
     assert_eq!(model.vocabulary.pieces[6], ("tür".to_owned(), -4.0));
 }
 
@@ -137,8 +137,7 @@ fn writes_a_directory_that_the_libraries_read() {
     for named in model.architecture() {
         let tensor = tensors.tensor(&named.name).expect("a tensor of the architecture");
         assert_eq!(tensor.shape(), named.shape);
-        let expected: Vec<u8> = model
-            .weights(&named.packed)
+        let expected: Vec<u8> = unpacked(&model, &named.packed)
             .iter()
             .flat_map(|w| w.to_le_bytes())
             .collect();
@@ -218,7 +217,7 @@ fn no_changed_byte_makes_the_reader_panic() {
                     read += model
                         .architecture()
                         .iter()
-                        .map(|named| weights(&model, &named.packed).len())
+                        .map(|named| unpacked(&model, &named.packed).len())
                         .count();
                 }
             }
