@@ -1,0 +1,162 @@
+//! `evaluate`: how right a bundle is on labelled mails, and how much it may decide alone.
+
+use crate::commands::predict::open_bundle;
+use crate::failure::Failure;
+use crate::output::Output;
+use poststelle_corpus::{Dataset, Problem, Record, read};
+use poststelle_labels::{ClassIndex, Schema, TaskName};
+use poststelle_measure::{Evaluation, Seed, TaskEvaluation, report};
+use poststelle_predict::Predictor;
+use std::path::{Path, PathBuf};
+
+/// Mails labelled between two progress lines.
+const CHUNK: usize = 512;
+
+/// Problems told one by one; the rest is counted.
+const TOLD: usize = 5;
+
+/// Measure a bundle on labelled mails
+///
+/// Answers every mail as the endpoint would, hierarchy included, and compares with the labels of the file. A task whose
+/// column has no label is left out. The bands are those the bundle chose on validation.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The bundle: a directory or a model.tar.gz
+    #[arg(value_name = "BUNDLE")]
+    bundle: PathBuf,
+    /// Labelled mails: CSV, JSON Lines, Parquet, mbox or .eml files
+    #[arg(long, value_name = "FILE")]
+    data: PathBuf,
+    /// For mail exports: a table with `message_id` and a column per task
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+    /// Print the evaluation as JSON
+    #[arg(long)]
+    json: bool,
+    /// Write the evaluation as one self-contained page
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Seed of the bootstrap intervals
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+}
+
+pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
+    let Args {
+        bundle,
+        data,
+        labels,
+        json,
+        html,
+        seed,
+    } = args;
+    let opened = open_bundle(&bundle)?;
+    let options = read::Options { labels };
+    let records: Vec<Record> = read::open_with(&data, &options)
+        .and_then(|reader| reader.collect())
+        .map_err(Failure::misused)?;
+    let columns = columns(&opened.predictor, &opened.recipe, &records, out);
+    let schema = opened.predictor.schema().clone();
+    let (dataset, problems) =
+        Dataset::build(schema, &columns, records, opened.predictor.cleaner()).map_err(Failure::misused)?;
+    tell(&problems, out);
+
+    let evaluation = evaluate(&opened.predictor, &dataset, Seed(seed), out)?;
+    if let Some(path) = html {
+        let page = report::html(&name(&bundle), &format!("on {}", name(&data)), &evaluation);
+        std::fs::write(&path, page)
+            .map_err(|error| Failure::from(error).hint(format!("writing {}", path.display())))?;
+        out.note(format!("wrote {}", path.display()));
+    }
+    if json {
+        out.json(&evaluation)
+    } else {
+        out.text(&report::terminal(&evaluation))
+    }
+}
+
+/// Answers the dataset's examples and measures the answers.
+fn evaluate(
+    predictor: &Predictor,
+    dataset: &Dataset,
+    seed: Seed,
+    out: &mut Output,
+) -> Result<Evaluation, Failure> {
+    let examples = dataset.examples();
+    let schema: &Schema = predictor.schema();
+    let mut answers = vec![Vec::with_capacity(examples.len()); schema.tasks().len()];
+    for chunk in examples.chunks(CHUNK) {
+        let texts: Vec<&str> = chunk.iter().map(|example| example.text()).collect();
+        for prediction in predictor.predict_texts(&texts).map_err(Failure::broken)? {
+            for (answers, answer) in answers.iter_mut().zip(prediction.answers) {
+                answers.push(answer.map(|answer| (answer.class.position(), answer.confidence)));
+            }
+        }
+        if examples.len() > CHUNK {
+            out.note(format!("answered {} of {}", answers[0].len(), examples.len()));
+        }
+    }
+    let mut tasks = Vec::new();
+    for (n, (task, answers)) in schema.tasks().iter().zip(&answers).enumerate() {
+        let names: Vec<String> = task.labels().iter().map(|label| label.name.clone()).collect();
+        let gold: Vec<Option<usize>> = examples
+            .iter()
+            .map(|example| example.gold()[n].map(ClassIndex::position))
+            .collect();
+        let bands = predictor.policy().tasks()[n].bands;
+        match TaskEvaluation::of(&names, &gold, answers, bands, seed).map_err(Failure::broken)? {
+            Some(measured) => tasks.push((task.name().to_string(), measured)),
+            None => out.note(format!(
+                "task `{}` is left out: no mail has a label of it",
+                task.name()
+            )),
+        }
+    }
+    Ok(Evaluation {
+        examples: examples.len() as u64,
+        tasks,
+    })
+}
+
+/// The column of each task that has labels in the file: as the recipe of the bundle named it, else the task's name.
+fn columns(
+    predictor: &Predictor,
+    recipe: &toml::Table,
+    records: &[Record],
+    out: &mut Output,
+) -> Vec<(TaskName, String)> {
+    let mut columns = Vec::new();
+    for task in predictor.schema().tasks() {
+        let name = task.name().as_str();
+        let named = recipe
+            .get("tasks")
+            .and_then(|tasks| tasks.get(name)?.get("column")?.as_str());
+        let candidates = named.into_iter().chain([name]);
+        let labelled = |column: &&str| records.iter().any(|record| record.label(column).is_some());
+        match candidates.into_iter().find(labelled) {
+            Some(column) => columns.push((task.name().clone(), column.to_owned())),
+            None => out.note(format!(
+                "no mail has a label in column `{}`",
+                named.unwrap_or(name)
+            )),
+        }
+    }
+    columns
+}
+
+fn tell(problems: &[Problem], out: &mut Output) {
+    for problem in problems.iter().take(TOLD) {
+        out.note(format!("warning: {problem}"));
+    }
+    if problems.len() > TOLD {
+        out.note(format!("warning: {} more like these", problems.len() - TOLD));
+    }
+}
+
+/// The last part of a path.
+fn name(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or(path.as_os_str())
+        .to_string_lossy()
+        .into_owned()
+}
