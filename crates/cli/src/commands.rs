@@ -3,7 +3,11 @@
 mod base;
 mod clean;
 mod data;
+mod evaluate;
+mod predict;
 mod sample;
+mod serve;
+mod train;
 
 use crate::failure::Failure;
 use crate::output::Output;
@@ -22,7 +26,11 @@ enum Command {
     Base(base::Args),
     Clean(clean::Args),
     Data(data::Args),
+    Evaluate(evaluate::Args),
+    Predict(predict::Args),
     Sample(sample::Args),
+    Serve(serve::Args),
+    Train(train::Args),
 }
 
 /// Runs one command.
@@ -31,6 +39,10 @@ pub fn run(cli: Cli, out: &mut Output) -> Result<(), Failure> {
         Command::Base(args) => base::run(args, out),
         Command::Clean(args) => clean::run(args, out),
         Command::Data(args) => data::run(args, out),
+        Command::Evaluate(args) => evaluate::run(args, out),
+        Command::Predict(args) => predict::run(args, out),
         Command::Sample(args) => sample::run(args, out),
+        Command::Serve(args) => serve::run(args, out),
+        Command::Train(args) => train::run(args, out),
     }
 }

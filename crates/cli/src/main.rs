@@ -1,5 +1,6 @@
 //! The binary `poststelle`: reads the command line, runs one command, turns its failure into an exit code.
 
+mod clock;
 mod commands;
 mod failure;
 mod output;

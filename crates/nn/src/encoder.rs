@@ -70,6 +70,14 @@ impl Noise {
         }
     }
 
+    /// The dropout of the `n`-th part of a step whose batch is computed in parts.
+    pub fn part(self, n: usize) -> Self {
+        Self {
+            key: self.key ^ (n as u64).wrapping_mul(0xa076_1d64_78bd_642f),
+            ..self
+        }
+    }
+
     pub(crate) fn dropout(self, depth: usize, place: Place) -> Dropout {
         let rate = match place {
             Place::Embeddings | Place::AttentionOut | Place::Output => self.hidden,

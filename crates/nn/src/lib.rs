@@ -8,9 +8,12 @@ pub mod bundle;
 pub mod encode;
 pub mod encoder;
 pub mod hf;
+pub mod hybrid;
 pub mod logits;
 pub mod loss;
+pub mod model;
 pub mod network;
+pub mod words;
 
 pub use logits::{Logits, Probabilities};
 pub use network::{Network, Pooling};

@@ -1,1 +1,21 @@
-//! train.
+//! A recipe and a dataset make a bundle.
+//!
+//! [`recipe`] is every setting of a run. [`fit`] is the encoder's training loop, an iterator of events that the caller
+//! logs and times; [`linear`] trains the model on words. The caller writes checkpoints when it likes.
+
+mod calibrate;
+mod chance;
+mod checkpoint;
+pub mod fit;
+pub mod hybrid;
+pub mod linear;
+mod optim;
+pub mod recipe;
+pub mod run;
+mod schedule;
+mod stop;
+
+pub use checkpoint::CheckpointError;
+pub use fit::{Event, Examples, Fit, FitError, Goal};
+pub use recipe::{Recipe, RecipeError};
+pub use run::{Base, Inputs, Observed, Outcome, RunError};

@@ -33,6 +33,9 @@ pub struct Args {
     /// Put the newest mails into test, the next newest into validation
     #[arg(long)]
     by_date: bool,
+    /// Also keep mails together whose words are this similar (TF-IDF cosine, 0.35 for loose paraphrases)
+    #[arg(long, value_name = "COSINE")]
+    similar: Option<f64>,
     /// Task whose labels are spread evenly, and its column when that has another name
     #[arg(long = "task", value_name = "NAME[=COLUMN]")]
     task: Option<TaskColumn>,
@@ -46,7 +49,7 @@ pub struct Args {
 
 /// Runs `data split`.
 pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
-    let Args { file, out: folder, test, validation, seed, by_date, task, labels, json } = args;
+    let Args { file, out: folder, test, validation, seed, by_date, similar, task, labels, json } = args;
     let mut reader = read::open_with(&file, &read::Options { labels }).map_err(Failure::misused)?;
     let read: Result<Vec<Record>, _> = reader.by_ref().collect();
     let records = read.map_err(|error| {
@@ -67,7 +70,7 @@ pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
     let texts = texts(&records);
     let rows: Vec<Row<'_>> = records.iter().zip(&texts).map(|(record, text)| row(record, text, column)).collect();
     let order = if by_date { Order::ByDate } else { Order::Stratified };
-    let split = split(&rows, &Settings { test, validation, seed, order }).map_err(Failure::misused)?;
+    let split = split(&rows, &Settings { test, validation, seed, order, similar }).map_err(Failure::misused)?;
     std::fs::create_dir_all(&folder)?;
     let ending = ending(&file);
     for part in Part::ALL.into_iter().filter(|part| split.rows(*part).next().is_some()) {

@@ -1,0 +1,164 @@
+//! `train`: one run from a recipe to a bundle, tracked.
+
+mod data;
+mod watch;
+
+use crate::failure::Failure;
+use crate::output::Output;
+use data::{Datasets, load};
+use poststelle_base::BaseRef;
+use poststelle_measure::Evaluation;
+use poststelle_nn::bundle;
+use poststelle_train::recipe::{Gate, Kind};
+use poststelle_train::{Base, FitError, Inputs, Outcome, Recipe, RunError, run};
+use std::path::{Path, PathBuf};
+use watch::Watch;
+
+/// Train a model and write it as a bundle
+///
+/// Reads the recipe, checks the data, trains the linear model, the encoder or both, fits temperatures and bands on
+/// validation and writes the bundle with its history and figures. Stopped runs go on from --checkpoints. A run that
+/// misses its gate ends refused; its bundle is kept.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Every setting of the run
+    #[arg(long, value_name = "FILE")]
+    recipe: PathBuf,
+    /// Override one key of the recipe (can be repeated)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Directory of the bundle, which must not exist
+    #[arg(long, value_name = "BUNDLE")]
+    out: PathBuf,
+    /// Directory for checkpoints; a run that finds some goes on from them
+    #[arg(long, value_name = "DIR")]
+    checkpoints: Option<PathBuf>,
+    /// Train although the data checks found errors
+    #[arg(long)]
+    accept_findings: bool,
+    /// Print the figures on validation (and test) as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs `train`.
+pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
+    let Args { recipe: path, set, out: folder, checkpoints, accept_findings, json } = args;
+    if folder.exists() {
+        let taken = bundle::SaveError::Exists { path: folder };
+        return Err(Failure::misused(taken).hint("name another directory with --out"));
+    }
+    let recipe = read_recipe(&path, &set)?;
+    let root = path.parent().unwrap_or(Path::new(""));
+    let datasets = load(&recipe, root, accept_findings, out)?;
+    let base = match recipe.model.kind {
+        Kind::Linear => None,
+        Kind::Encoder | Kind::Hybrid => Some(fetch(&recipe.model.base, out)?),
+    };
+    let trained = fit(&recipe, &datasets, base.as_ref(), checkpoints.as_deref(), &folder, out)?;
+    let report = serde_json::json!({ "bundle": folder, "validation": trained.validation });
+    if json {
+        out.json(&report)?;
+    }
+    pass(&recipe.gate, &trained.validation)
+}
+
+/// Reads a recipe with its overrides.
+fn read_recipe(path: &Path, set: &[String]) -> Result<Recipe, Failure> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::misused(super::data::Opening::of(path, error)))?;
+    Recipe::from_toml(&text, set).map_err(Failure::misused)
+}
+
+/// Makes the base model available.
+pub fn fetch(name: &str, out: &mut Output) -> Result<Base, Failure> {
+    let reference = BaseRef::parse(name).map_err(Failure::misused)?;
+    let pulled = crate::commands::base::fetch(&reference, &crate::commands::base::options()?, out)?;
+    Ok(Base { folder: pulled.dir, id: pulled.id, digest: pulled.digest })
+}
+
+/// A finished run.
+pub struct Trained {
+    /// The figures on validation.
+    pub validation: Evaluation,
+    /// Seconds the training took, data and base model not counted.
+    pub seconds: f64,
+}
+
+/// Trains, tells how it goes, and writes the bundle.
+pub fn fit(
+    recipe: &Recipe,
+    datasets: &Datasets,
+    base: Option<&Base>,
+    checkpoints: Option<&Path>,
+    folder: &Path,
+    out: &mut Output,
+) -> Result<Trained, Failure> {
+    let Datasets { learning, validation, test: _ } = datasets;
+    if let Some(folder) = checkpoints {
+        std::fs::create_dir_all(folder)?;
+    }
+    out.note(format!(
+        "{} mails to learn from, {} to validate on",
+        learning.examples().len(),
+        validation.examples().len()
+    ));
+    let names = learning.schema().tasks().iter().map(|task| task.name().to_string()).collect();
+    let mut watch = Watch::new(out, names);
+    let inputs = Inputs { recipe, learning, validation, base, checkpoints };
+    let now = crate::clock::now();
+    let written_by = concat!("poststelle ", env!("CARGO_PKG_VERSION"));
+    let outcome = run::run(&inputs, &now, written_by, &mut |event| watch.hear(&event)).map_err(failure)?;
+    let (history, seconds) = watch.end();
+    let Outcome { mut models, manifest, evaluation } = outcome;
+    let beside = [("history.jsonl", history.as_bytes())];
+    let folder_of_base = base.map(|base| base.folder.as_path());
+    bundle::save(folder, manifest, learning.schema(), &mut models, folder_of_base, &beside)
+        .map_err(Failure::broken)?;
+    show("validation", &evaluation, out);
+    out.note(format!("bundle written to {} after {seconds:.1} s of training", folder.display()));
+    Ok(Trained { validation: evaluation, seconds })
+}
+
+/// One line per task.
+fn show(part: &str, evaluation: &Evaluation, out: &mut Output) {
+    for (name, task) in &evaluation.tasks {
+        let scores = &task.scores;
+        out.note(format!(
+            "{part} {name}: macro-F1 {:.3}, accuracy {:.3}, weighted F1 {:.3}, calibration error {:.3}",
+            scores.macro_f1, scores.accuracy, scores.weighted_f1, task.ece
+        ));
+    }
+}
+
+/// Refuses figures below the gate.
+fn pass(gate: &Gate, evaluation: &Evaluation) -> Result<(), Failure> {
+    let mut missed = Vec::new();
+    for (task, least) in &gate.macro_f1 {
+        match evaluation.tasks.iter().find(|(name, _)| name == task.as_str()) {
+            Some((_, found)) if found.scores.macro_f1 >= *least => {}
+            Some((_, found)) => {
+                missed.push(format!("{task}: macro-F1 {:.3}, expected at least {least}", found.scores.macro_f1));
+            }
+            None => missed.push(format!("{task}: no labelled example to measure macro-F1 on")),
+        }
+    }
+    if missed.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::refused(format!("the gate is not passed: {}", missed.join("; "))))
+}
+
+fn failure(error: RunError) -> Failure {
+    match error {
+        RunError::NoBase | RunError::Linear(_) | RunError::Precision(_) => Failure::misused(error),
+        RunError::Fit(FitError::Diverged { .. }) => Failure::broken(error),
+        RunError::Fit(_) => Failure::misused(error),
+        RunError::Checkpoint(_) => {
+            Failure::misused(error).hint("remove the checkpoints, or name another --checkpoints directory")
+        }
+        RunError::Base(_) | RunError::Tokenizer(_) => {
+            Failure::broken(error).hint("`poststelle base pull REF --verify` checks the base model's files")
+        }
+    }
+}

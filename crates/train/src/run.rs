@@ -1,0 +1,356 @@
+//! One run: a recipe and its datasets become the models of a bundle, calibrated and measured on validation.
+
+use crate::calibrate::{self, Calibrated};
+use crate::fit::{Event, Examples, Fit, FitError, Goal};
+use crate::recipe::{Kind, Recipe};
+use crate::{CheckpointError, hybrid, linear};
+use poststelle_corpus::Dataset;
+use poststelle_kernels::{Precision, UnsupportedPrecision};
+use poststelle_labels::{ClassIndex, Schema};
+use poststelle_measure::Evaluation;
+use poststelle_nn::bundle::{self, DatasetNote, EncoderNote, Manifest, Models};
+use poststelle_nn::encode::{Encoder as TextEncoder, TokenizerError};
+use poststelle_nn::encoder::Config;
+use poststelle_nn::hf;
+use poststelle_nn::model::{EncoderModel, Part, Sharing};
+use poststelle_nn::{Logits, Network};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The base model an encoder starts from.
+#[derive(Debug, Clone)]
+pub struct Base {
+    /// Its folder, in the Hugging Face layout.
+    pub folder: PathBuf,
+    /// What it is called.
+    pub id: String,
+    /// What it is, exactly.
+    pub digest: String,
+}
+
+/// Everything a run starts from.
+pub struct Inputs<'a> {
+    /// The settings.
+    pub recipe: &'a Recipe,
+    /// What is learned from.
+    pub learning: &'a Dataset,
+    /// What early stopping, calibration and thresholds use.
+    pub validation: &'a Dataset,
+    /// The base model; only kinds with an encoder need one.
+    pub base: Option<&'a Base>,
+    /// Where checkpoints are kept; none are without it.
+    pub checkpoints: Option<&'a Path>,
+}
+
+/// What a run tells while it goes on; the caller times it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Observed {
+    /// The linear model starts to learn; it takes seconds.
+    Linear {
+        /// From this many texts.
+        texts: usize,
+    },
+    /// An encoder starts to learn these tasks.
+    Encoder {
+        /// The tasks' names.
+        tasks: Vec<String>,
+        /// Updates if it is not stopped early.
+        steps: usize,
+        /// The arithmetic.
+        precision: Precision,
+    },
+    /// Texts longer than the limit lose their end.
+    Truncated {
+        /// How many.
+        texts: usize,
+        /// Of how many.
+        of: usize,
+        /// The limit.
+        max_tokens: usize,
+    },
+    /// The run goes on from this checkpoint.
+    Resumed(PathBuf),
+    /// An encoder got on.
+    Fit(Event),
+}
+
+/// Why a run cannot end in a model.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A kind with an encoder was given no base model.
+    #[error("model.kind needs a base model, none was given")]
+    NoBase,
+    /// The base model cannot be read.
+    #[error("base model")]
+    Base(#[from] hf::CheckpointError),
+    /// Its tokenizer cannot be used.
+    #[error("tokenizer of the base model")]
+    Tokenizer(#[from] TokenizerError),
+    /// The linear model cannot be trained.
+    #[error(transparent)]
+    Linear(#[from] linear::FitError),
+    /// The encoder cannot be trained.
+    #[error(transparent)]
+    Fit(#[from] FitError),
+    /// A checkpoint cannot be written or used.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The processor lacks the arithmetic asked for.
+    #[error(transparent)]
+    Precision(#[from] UnsupportedPrecision),
+}
+
+/// What a run ends in.
+pub struct Outcome {
+    /// The trained models.
+    pub models: Models,
+    /// All that the bundle will say about itself but its files' digests.
+    pub manifest: Manifest,
+    /// The figures on validation.
+    pub evaluation: Evaluation,
+}
+
+/// Trains what the recipe asks for; `created` is the present as RFC 3339, `written_by` names the program.
+pub fn run(
+    inputs: &Inputs<'_>,
+    created: &str,
+    written_by: &str,
+    observe: &mut dyn FnMut(Observed),
+) -> Result<Outcome, RunError> {
+    let Inputs {
+        recipe,
+        learning,
+        validation,
+        ..
+    } = *inputs;
+    let schema = learning.schema();
+    let (texts, gold) = (texts(learning), gold(learning));
+    let mut models = Models::default();
+    if recipe.model.kind != Kind::Encoder {
+        let classes: Vec<usize> = schema.tasks().iter().map(|task| task.len()).collect();
+        observe(Observed::Linear { texts: texts.len() });
+        models.words = Some(linear::fit(
+            &texts,
+            &gold,
+            &classes,
+            &recipe.linear,
+            recipe.train.seed,
+            |_| (),
+        )?);
+    }
+    let mut note = None;
+    if recipe.model.kind != Kind::Linear {
+        let base = inputs.base.ok_or(RunError::NoBase)?;
+        let (encoder, about) = fit_encoder(inputs, base, observe)?;
+        models.encoder = Some(encoder);
+        note = Some(about);
+    }
+
+    let validation_texts = crate::run::texts(validation);
+    let validation_gold = crate::run::gold(validation);
+    let mut mix = None;
+    let logits: Vec<Logits> = match (&models.words, &models.encoder) {
+        (Some(words), Some(encoder)) => {
+            let both = (
+                words.logits(&validation_texts),
+                encoder.logits(&validation_texts)?,
+            );
+            let fitted = hybrid::fit(&both.0, &both.1, &validation_gold);
+            let logits = poststelle_nn::hybrid::combine(&fitted, &both.0, &both.1);
+            mix = Some(fitted);
+            logits
+        }
+        _ => models.logits(None, &validation_texts)?,
+    };
+    let Calibrated {
+        calibration,
+        evaluation,
+    } = calibrate::calibrate(
+        schema,
+        &logits,
+        &validation_gold,
+        recipe.confidence,
+        recipe.train.seed,
+    );
+    let manifest = Manifest {
+        format: bundle::FORMAT,
+        created: created.to_owned(),
+        written_by: written_by.to_owned(),
+        schema_version: schema.version(),
+        schema_digest: schema.digest(),
+        clean_profile: recipe.clean.profile.clone(),
+        dataset: DatasetNote {
+            train_digest: learning.digest().to_owned(),
+            train_examples: learning.examples().len(),
+            validation_digest: validation.digest().to_owned(),
+            validation_examples: validation.examples().len(),
+        },
+        encoder: note,
+        hybrid: mix,
+        calibration,
+        metrics: metrics(schema, &evaluation),
+        recipe: toml::Table::try_from(recipe).expect("a recipe is a table of plain values"),
+        files: BTreeMap::new(),
+    };
+    Ok(Outcome {
+        models,
+        manifest,
+        evaluation,
+    })
+}
+
+/// The texts of a dataset as the model reads them.
+pub fn texts(dataset: &Dataset) -> Vec<&str> {
+    dataset.examples().iter().map(|example| example.text()).collect()
+}
+
+/// Gold labels per task, per example.
+pub fn gold(dataset: &Dataset) -> Vec<Vec<Option<ClassIndex>>> {
+    (0..dataset.schema().tasks().len())
+        .map(|task| {
+            dataset
+                .examples()
+                .iter()
+                .map(|example| example.gold()[task])
+                .collect()
+        })
+        .collect()
+}
+
+fn metrics(
+    schema: &Schema,
+    evaluation: &Evaluation,
+) -> BTreeMap<poststelle_labels::TaskName, BTreeMap<String, f64>> {
+    let mut all = BTreeMap::new();
+    for task in schema.tasks() {
+        let found = evaluation
+            .tasks
+            .iter()
+            .find(|(name, _)| name == task.name().as_str());
+        if let Some((_, measured)) = found {
+            let scores = &measured.scores;
+            let figures = [
+                ("accuracy", scores.accuracy),
+                ("macro_precision", scores.macro_precision),
+                ("macro_recall", scores.macro_recall),
+                ("macro_f1", scores.macro_f1),
+                ("weighted_f1", scores.weighted_f1),
+                ("ece", measured.ece),
+            ];
+            all.insert(
+                task.name().clone(),
+                figures.map(|(name, value)| (name.to_owned(), value)).into(),
+            );
+        }
+    }
+    all
+}
+
+fn fit_encoder(
+    inputs: &Inputs<'_>,
+    base: &Base,
+    observe: &mut dyn FnMut(Observed),
+) -> Result<(EncoderModel, EncoderNote), RunError> {
+    let recipe = inputs.recipe;
+    let schema = inputs.learning.schema();
+    let config = Config::read(&base.folder.join("config.json")).map_err(hf::CheckpointError::from)?;
+    let max_tokens = recipe.model.max_tokens.min(config.longest());
+    let text = TextEncoder::open(&base.folder, max_tokens, recipe.model.prefix())?;
+    text.check_rows(config.vocabulary)?;
+    let encodings = [inputs.learning, inputs.validation].map(|dataset| text.encode(&texts(dataset)));
+    let [learning, validation] = encodings;
+    let (learning, validation) = (learning?, validation?);
+    let cut = learning
+        .iter()
+        .chain(&validation)
+        .filter(|encoding| encoding.truncated)
+        .count();
+    if cut > 0 {
+        observe(Observed::Truncated {
+            texts: cut,
+            of: learning.len() + validation.len(),
+            max_tokens,
+        });
+    }
+    let (learning_gold, validation_gold) = (gold(inputs.learning), gold(inputs.validation));
+    let groups: Vec<Vec<usize>> = match recipe.model.sharing {
+        Sharing::MultiTask => vec![(0..schema.tasks().len()).collect()],
+        Sharing::SingleTask => (0..schema.tasks().len()).map(|task| vec![task]).collect(),
+    };
+    let mut parts = Vec::new();
+    for (n, tasks) in groups.into_iter().enumerate() {
+        let goal = |task: &usize| {
+            let task = &schema.tasks()[*task];
+            let weight = recipe
+                .tasks
+                .0
+                .iter()
+                .find(|(name, _)| name == task.name())
+                .and_then(|(_, t)| t.weight);
+            Goal {
+                classes: task.len(),
+                weight: weight.unwrap_or(1.0),
+            }
+        };
+        let some = |gold: &[Vec<_>]| tasks.iter().map(|task| gold[*task].clone()).collect::<Vec<_>>();
+        let (learning_gold, validation_gold) = (some(&learning_gold), some(&validation_gold));
+        let network = Network {
+            encoder: hf::read(&base.folder)?,
+            pooling: recipe.model.pooling,
+            heads: Vec::new(),
+        };
+        let learning = Examples {
+            encodings: &learning,
+            gold: &learning_gold,
+        };
+        let validation = Examples {
+            encodings: &validation,
+            gold: &validation_gold,
+        };
+        let validation = Some(validation).filter(|examples| !examples.encodings.is_empty());
+        let goals = tasks.iter().map(goal).collect();
+        let mut fit = Fit::new(network, &recipe.train, goals, learning, validation)?;
+        observe(Observed::Encoder {
+            tasks: tasks
+                .iter()
+                .map(|task| schema.tasks()[*task].name().to_string())
+                .collect(),
+            steps: fit.steps(),
+            precision: fit.precision(),
+        });
+        let checkpoint = inputs
+            .checkpoints
+            .map(|folder| folder.join(format!("encoder-{n}.safetensors")));
+        if let Some(path) = checkpoint.as_ref().filter(|path| path.exists()) {
+            fit.resume(path)?;
+            observe(Observed::Resumed(path.clone()));
+        }
+        while let Some(event) = fit.next() {
+            let event = event?;
+            let epoch_over = matches!(event, Event::Evaluated(_));
+            observe(Observed::Fit(event));
+            if let Some(path) = checkpoint.as_ref().filter(|_| epoch_over) {
+                fit.save(path)?;
+            }
+        }
+        parts.push(Part {
+            tasks,
+            network: fit.finish(),
+        });
+    }
+    let mut model = EncoderModel {
+        text,
+        parts,
+        precision: Precision::F32,
+    };
+    model.prepare(Precision::fastest())?;
+    let note = EncoderNote {
+        base: base.id.clone(),
+        base_digest: base.digest.clone(),
+        sharing: recipe.model.sharing,
+        pooling: recipe.model.pooling,
+        max_tokens,
+        prefix: recipe.model.prefix().to_owned(),
+    };
+    Ok((model, note))
+}
