@@ -213,7 +213,7 @@ impl Markers {
             notice: pattern(&any(|l| &l.disclaimer.notice)),
             company: groups(|l| &l.disclaimer.company),
             banner: pattern(&format!(
-                r"^[-–—*_\s\[(|!⚠]*(?:{})$",
+                r"^[-–—*_\s\[(|!⚠]*(?:extern(?:al|e e-?mail|e mail)?\s?[\])]?[-:*\s|]{{1,4}})?(?:{})$",
                 any(|l| &l.disclaimer.banner)
             )),
         }

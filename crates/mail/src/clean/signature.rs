@@ -17,6 +17,9 @@ use std::sync::LazyLock;
 /// The rule whose cut holds words of the client; the cleaner restores it before keeping nothing.
 pub(super) const CLOSING: &str = "closing";
 
+/// Lines below a closing formula that may all be signature.
+const TAIL: usize = 30;
+
 /// Cuts signatures from the lines of `own`, one stretch of the sender's own text.
 pub(super) fn cut(sheet: &mut Sheet<'_>, own: Range<usize>) {
     markup(sheet, own.clone());
@@ -45,6 +48,9 @@ fn markup(sheet: &mut Sheet<'_>, own: Range<usize>) {
 /// "Von meinem iPhone gesendet": the line goes, and what a mobile program left below it.
 fn device(sheet: &mut Sheet<'_>, own: Range<usize>) {
     let lines = kept(sheet, own.clone());
+    let last_closing = lines
+        .iter()
+        .rposition(|&at| is_closing(sheet.lines[at].words) || is_delimiter(sheet.lines[at].words));
     let mut wrote = false;
     for (index, &at) in lines.iter().enumerate() {
         let words = sheet.lines[at].words;
@@ -67,19 +73,13 @@ fn device(sheet: &mut Sheet<'_>, own: Range<usize>) {
         }
         // Quoted text without marks follows it; with nothing written before, it stands on top.
         let below = lines[index + 1..].first().is_some_and(|&next| next > at + 1);
-        let end = if wrote && below && !has_closing(sheet, &lines[index + 1..]) {
+        let end = if wrote && below && last_closing.is_none_or(|last| last <= index) {
             own.end
         } else {
             at + 1
         };
         sheet.cut(at..end, CutKind::Signature, "device");
     }
-}
-
-fn has_closing(sheet: &Sheet<'_>, lines: &[usize]) -> bool {
-    lines
-        .iter()
-        .any(|&at| is_closing(sheet.lines[at].words) || is_delimiter(sheet.lines[at].words))
 }
 
 fn is_delimiter(words: &str) -> bool {
@@ -171,13 +171,16 @@ fn closing(sheet: &mut Sheet<'_>, own: Range<usize>) {
         }
         let names = tail
             .iter()
+            .take(8)
             .take_while(|&&at| is_name(sheet.lines[at].words))
             .count();
         if !formal && (names == 0 || index == 0 && tail.len() > names + 8) {
             continue;
         }
+        // What decides stands close by; looking further would cost quadratic time.
         let prose = tail
             .iter()
+            .take(TAIL + 1)
             .position(|&at| is_prose(sheet.lines[at].words) || is_postscript(sheet.lines[at].words));
         // Behind a long underscore line stands an earlier mail.
         let prose = prose.filter(|&prose| {
@@ -186,7 +189,7 @@ fn closing(sheet: &mut Sheet<'_>, own: Range<usize>) {
                 .any(|&at| is_long_rule(sheet.lines[at].words))
         });
         let Some(prose) = prose else {
-            if tail.len() <= 30 {
+            if tail.len() <= TAIL {
                 sheet.cut(at..own.end, CutKind::Signature, CLOSING);
                 return;
             }
