@@ -3,6 +3,7 @@
 //! No model, so it measures the split: where looking up the nearest training text already answers well, and
 //! much better on a random split than on one that keeps families together, the random split leaks.
 
+use crate::Families;
 use crate::near::{combine, hash, normal_words};
 use rayon::prelude::*;
 use std::collections::HashMap;
@@ -51,21 +52,10 @@ impl Vectors {
     /// For each row of `queries` the most similar of `known` by cosine, the first of equals; `None` where
     /// no term is shared.
     pub(crate) fn nearest(&self, known: &[usize], queries: &[usize]) -> Vec<Option<usize>> {
-        let mut postings: HashMap<u32, Vec<(usize, f32)>> = HashMap::new();
-        for (position, row) in known.iter().enumerate() {
-            for (term, x) in &self.0[*row] {
-                postings.entry(*term).or_default().push((position, *x));
-            }
-        }
+        let postings = self.postings(known);
         let nearest = |row: &usize| {
-            let mut cosine = vec![0.0_f32; known.len()];
-            for (term, x) in &self.0[*row] {
-                for (position, y) in postings.get(term).map_or(&[][..], Vec::as_slice) {
-                    cosine[*position] += x * y;
-                }
-            }
             let mut best = (0.0, None);
-            for (position, cosine) in cosine.into_iter().enumerate() {
+            for (position, cosine) in self.cosines(*row, &postings, known.len()).into_iter().enumerate() {
                 if cosine > best.0 {
                     best = (cosine, Some(known[position]));
                 }
@@ -73,6 +63,50 @@ impl Vectors {
             best.1
         };
         queries.par_iter().map(nearest).collect()
+    }
+
+    /// Joins rows whose cosine is at least `least`, directly or through others.
+    pub(crate) fn join_similar(&self, families: &mut Families, least: f32) {
+        let all: Vec<usize> = (0..self.0.len()).collect();
+        let postings = self.postings(&all);
+        let similar = |row: &usize| {
+            let cosines = self.cosines(*row, &postings, *row);
+            cosines
+                .into_iter()
+                .enumerate()
+                .filter(|(_, x)| *x >= least)
+                .map(|(at, _)| at)
+                .collect::<Vec<_>>()
+        };
+        let pairs: Vec<Vec<usize>> = all.par_iter().map(similar).collect();
+        for (row, others) in pairs.into_iter().enumerate() {
+            others.into_iter().for_each(|other| families.join(row, other));
+        }
+    }
+
+    /// Per term, the positions in `rows` that have it, with their weights.
+    fn postings(&self, rows: &[usize]) -> HashMap<u32, Vec<(usize, f32)>> {
+        let mut postings: HashMap<u32, Vec<(usize, f32)>> = HashMap::new();
+        for (position, row) in rows.iter().enumerate() {
+            for (term, x) in &self.0[*row] {
+                postings.entry(*term).or_default().push((position, *x));
+            }
+        }
+        postings
+    }
+
+    /// The cosines of a row with the first `positions` of the postings.
+    fn cosines(&self, row: usize, postings: &HashMap<u32, Vec<(usize, f32)>>, positions: usize) -> Vec<f32> {
+        let mut cosines = vec![0.0_f32; positions];
+        for (term, x) in &self.0[row] {
+            for (position, y) in postings.get(term).map_or(&[][..], Vec::as_slice) {
+                if *position >= positions {
+                    break;
+                }
+                cosines[*position] += x * y;
+            }
+        }
+        cosines
     }
 }
 

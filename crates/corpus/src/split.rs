@@ -1,6 +1,6 @@
 //! Splits rows into train, validation and test so that no family lies on two sides.
 //!
-//! A family is what shares a thread, an explicit group or a text (almost). A row whose sibling was trained on
+//! A family is what shares a thread, an explicit group or a text (almost; paraphrases only when asked). A row whose sibling was trained on
 //! is answered from memory, so a split by rows flatters a model; [`Report`] says by how much.
 //!
 //! Labels are spread as evenly as families allow: the rarest label is dealt out first, and each of its
@@ -15,6 +15,7 @@ mod report;
 pub use report::{Flattered, PartReport, Report};
 
 use crate::Families;
+use crate::lookup::Vectors;
 use crate::near::{join_near, sketches};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -81,6 +82,9 @@ pub struct Settings {
     pub seed: u64,
     /// How families are dealt out.
     pub order: Order,
+    /// Also joins rows whose TF-IDF cosine over words and word pairs reaches this, `0 < x <= 1`. For data with
+    /// paraphrases of one mail, which share a wish and hardly a word 3-gram.
+    pub similar: Option<f64>,
 }
 
 impl Settings {
@@ -100,6 +104,12 @@ pub enum SplitError {
         test: f64,
         /// The share for validation.
         validation: f64,
+    },
+    /// A similarity no cosine can have, or that joins everything.
+    #[error("similarity {similar}: expected a cosine above 0, up to 1")]
+    Similar {
+        /// The similarity asked for.
+        similar: f64,
     },
     /// Fewer families than parts.
     #[error("{families} families of mails cannot fill {parts} parts")]
@@ -143,13 +153,17 @@ impl Split {
     }
 }
 
-/// The families of these rows: same thread, same group, or near-duplicate texts, directly or through others.
-pub fn families(rows: &[Row<'_>]) -> Families {
+/// The families of these rows: same thread, same group, near-duplicate texts, or texts as similar as
+/// [`Settings::similar`] asks, directly or through others.
+pub fn families(rows: &[Row<'_>], similar: Option<f64>) -> Families {
     let mut families = Families::new(rows.len());
     families.join_equal(rows.iter().map(|row| row.thread));
     families.join_equal(rows.iter().map(|row| row.group));
     let texts: Vec<&str> = rows.iter().map(|row| row.text).collect();
     join_near(&mut families, &sketches(&texts));
+    if let Some(least) = similar {
+        Vectors::of(&texts).join_similar(&mut families, least as f32);
+    }
     families
 }
 
@@ -158,12 +172,20 @@ pub fn families(rows: &[Row<'_>]) -> Families {
 /// # Errors
 /// [`SplitError`] when the shares are wrong, there are fewer families than parts, or dates are missing.
 pub fn split(rows: &[Row<'_>], settings: &Settings) -> Result<Split, SplitError> {
-    let Settings { test, validation, .. } = *settings;
+    let Settings {
+        test,
+        validation,
+        similar,
+        ..
+    } = *settings;
     let share = |x: f64| (0.0..1.0).contains(&x);
     if !share(test) || !share(validation) || test + validation >= 1.0 {
         return Err(SplitError::Shares { test, validation });
     }
-    let families = families(rows);
+    if let Some(similar) = similar.filter(|x| !(*x > 0.0 && *x <= 1.0)) {
+        return Err(SplitError::Similar { similar });
+    }
+    let families = families(rows, similar);
     let members = families.members();
     let parts = settings.shares().iter().filter(|share| **share > 0.0).count();
     if members.len() < parts {

@@ -41,6 +41,7 @@ fn settings(order: Order) -> Settings {
         validation: 0.13,
         seed: 13,
         order,
+        similar: None,
     }
 }
 
@@ -67,7 +68,7 @@ proptest! {
         let rows = rows(&mails);
         let settings = settings(if by_date { Order::ByDate } else { Order::Stratified });
         let Ok(result) = split(&rows, &settings) else {
-            prop_assert!(families(&rows).members().len() < 3);
+            prop_assert!(families(&rows, None).members().len() < 3);
             return Ok(());
         };
         prop_assert_eq!(result.parts.len(), rows.len());
@@ -199,6 +200,7 @@ fn refuses_wrong_shares_missing_dates_and_too_few_families() {
         validation,
         seed: 1,
         order: Order::Stratified,
+        similar: None,
     };
     for (test, validation) in [(0.6, 0.4), (-0.1, 0.1), (1.0, 0.0), (f64::NAN, 0.1)] {
         assert!(matches!(
@@ -214,6 +216,11 @@ fn refuses_wrong_shares_missing_dates_and_too_few_families() {
         })
     ));
     assert!(split(&rows[..2], &with(0.5, 0.0)).is_ok());
+    let similar = Settings {
+        similar: Some(0.0),
+        ..with(0.2, 0.2)
+    };
+    assert!(matches!(split(&rows, &similar), Err(SplitError::Similar { .. })));
     rows[5].received_at = None;
     let error = split(&rows, &settings(Order::ByDate)).unwrap_err();
     assert!(matches!(
@@ -223,4 +230,22 @@ fn refuses_wrong_shares_missing_dates_and_too_few_families() {
             rows: 600
         }
     ));
+}
+
+#[test]
+fn paraphrases_are_one_family_when_asked() {
+    let mut mails = plain();
+    mails.truncate(60);
+    for (n, text) in [
+        "Depotübertrag Sparkasse Wertpapiere verschieben",
+        "Wertpapiere bitte verschieben: Depotübertrag",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        mails[n].text = text.to_owned();
+    }
+    let rows = rows(&mails);
+    assert_eq!(families(&rows, None).members().len(), 60);
+    assert_eq!(families(&rows, Some(0.35)).members().len(), 59);
 }
