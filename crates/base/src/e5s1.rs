@@ -158,7 +158,7 @@ impl<'a> Model<'a> {
             epsilon: at.f32("the LayerNorm epsilon")?,
         };
         at.count("the block size", BLOCK, BLOCK)?;
-        if shape.hidden % shape.heads != 0 {
+        if !shape.hidden.is_multiple_of(shape.heads) {
             return Err(value(
                 "the hidden size",
                 shape.hidden,

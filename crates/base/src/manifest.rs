@@ -84,7 +84,7 @@ pub enum ManifestError {
         /// The manifest.
         path: PathBuf,
         /// Why.
-        source: toml::de::Error,
+        source: Box<toml::de::Error>,
     },
     /// A newer release wrote it.
     #[error("`{}` has format {found}, this build reads up to {FORMAT}", .path.display())]
@@ -133,7 +133,10 @@ impl Manifest {
         };
         let manifest: Self = match toml::from_str(&text) {
             Ok(manifest) => manifest,
-            Err(source) => return Err(ManifestError::Syntax { path, source }),
+            Err(error) => {
+                let source = Box::new(error);
+                return Err(ManifestError::Syntax { path, source });
+            }
         };
         if manifest.format > FORMAT {
             return Err(ManifestError::Format {
