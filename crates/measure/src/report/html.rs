@@ -64,7 +64,7 @@ fn section(page: &mut String, task: &TaskEvaluation) {
     labels(page, task);
     let _ = write!(
         page,
-        "</div></div><div><h3>Reliability</h3><p class=\"soft\">Bars: share right. Dark lines: mean confidence.<br>\
+        "</div></div><div><h3>Reliability</h3><p class=\"soft\">Bars: share right. Lines: mean confidence.<br>\
          Grey: how many answers.</p>{}</div></div>",
         draw::reliability(&task.reliability)
     );
