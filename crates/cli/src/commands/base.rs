@@ -201,6 +201,10 @@ fn home() -> Result<PathBuf, Failure> {
         })
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is `cli`, the one place that reads the environment"
+)]
 fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
