@@ -158,6 +158,7 @@ fn large_hostile_mails_are_read_to_the_end() {
         "-----Ursprüngliche Nachricht-----\n".repeat(1 << 14),
         "Viele Grüße\n\nMax\n\nEin Satz, der danach noch kommt und bleiben soll.\n\n".repeat(1 << 13),
         "Viele Grüße\n".repeat(1 << 15),
+        "An: \n".repeat(1 << 16),
         "x\nGesendet von meinem iPhone\n\n".repeat(1 << 14),
         "Gesendet von meinem iPhone\n\nx\n\n".repeat(1 << 14),
         "--\nTel. 040 123456\n".repeat(1 << 15),

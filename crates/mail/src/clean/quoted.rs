@@ -22,6 +22,9 @@ use std::sync::LazyLock;
 /// An attribution is no longer than this, in bytes of its joined lines.
 const ATTRIBUTION: usize = 360;
 
+/// A header block is no longer than this, in lines; recipients may be many.
+const HEADER: usize = 80;
+
 /// A block of marked lines and the lines that introduce it.
 pub(super) struct Quote {
     /// Lines like "Am … schrieb …:"; empty when the block has none.
@@ -314,7 +317,7 @@ pub(super) fn header_block(lines: &[Line<'_>], range: Range<usize>) -> Option<Ra
     let mut end = range.start;
     let mut last = Label::Other;
     let mut at = range.start;
-    while at < range.end {
+    while at < range.end.min(range.start + HEADER) {
         let line = &lines[at];
         if line.depth != first.depth && !line.is_blank() {
             break;
@@ -338,7 +341,7 @@ pub(super) fn header_block(lines: &[Line<'_>], range: Range<usize>) -> Option<Ra
                 Label::Subject => std::mem::replace(&mut subject, true),
                 Label::Other => gap > 0 && !line.words.contains('@'),
             };
-            if seen && gap > 0 {
+            if seen && (gap > 0 || label != Label::Other) {
                 break;
             }
             labels += 1;
