@@ -3,6 +3,7 @@
 mod base;
 mod clean;
 mod data;
+mod demo;
 mod evaluate;
 mod predict;
 mod sample;
@@ -26,6 +27,7 @@ enum Command {
     Base(base::Args),
     Clean(clean::Args),
     Data(data::Args),
+    Demo(demo::Args),
     Evaluate(evaluate::Args),
     Predict(predict::Args),
     Sample(sample::Args),
@@ -39,6 +41,7 @@ pub fn run(cli: Cli, out: &mut Output) -> Result<(), Failure> {
         Command::Base(args) => base::run(args, out),
         Command::Clean(args) => clean::run(args, out),
         Command::Data(args) => data::run(args, out),
+        Command::Demo(args) => demo::run(args, out),
         Command::Evaluate(args) => evaluate::run(args, out),
         Command::Predict(args) => predict::run(args, out),
         Command::Sample(args) => sample::run(args, out),

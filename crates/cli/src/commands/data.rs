@@ -51,7 +51,10 @@ impl FromStr for TaskColumn {
         if task.is_empty() || column.is_empty() {
             return Err("expected NAME or NAME=COLUMN");
         }
-        Ok(Self { task: TaskName::new(task), column: column.to_owned() })
+        Ok(Self {
+            task: TaskName::new(task),
+            column: column.to_owned(),
+        })
     }
 }
 
@@ -67,9 +70,10 @@ impl FromStr for ParentOf {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.split_once('=') {
-            Some((child, parent)) if !child.is_empty() && !parent.is_empty() => {
-                Ok(Self { child: TaskName::new(child), parent: TaskName::new(parent) })
-            }
+            Some((child, parent)) if !child.is_empty() && !parent.is_empty() => Ok(Self {
+                child: TaskName::new(child),
+                parent: TaskName::new(parent),
+            }),
             _ => Err("expected CHILD=PARENT"),
         }
     }
@@ -123,17 +127,29 @@ impl Tasks {
                 return Err(Failure::misused(NoColumn {
                     task: task.clone(),
                     column: column.clone(),
-                    found: columns.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
+                    found: columns
+                        .iter()
+                        .map(|name| format!("`{name}`"))
+                        .collect::<Vec<_>>()
+                        .join(", "),
                     nearest: nearest.map(String::from),
                 }));
             }
         }
-        let named: Vec<_> = self.tasks.iter().map(|one| (one.task.clone(), one.column.clone())).collect();
+        let named: Vec<_> = self
+            .tasks
+            .iter()
+            .map(|one| (one.task.clone(), one.column.clone()))
+            .collect();
         let Some(path) = &self.schema else {
             if named.is_empty() {
                 return Ok(None);
             }
-            let parents: Vec<_> = self.parents.iter().map(|one| (one.child.clone(), one.parent.clone())).collect();
+            let parents: Vec<_> = self
+                .parents
+                .iter()
+                .map(|one| (one.child.clone(), one.parent.clone()))
+                .collect();
             let schema = infer_schema(records.iter().copied(), &named, &parents).map_err(Failure::misused)?;
             return Ok(Some((schema, named)));
         };
@@ -154,7 +170,10 @@ impl Tasks {
 
 /// Reads `labels.toml`.
 pub fn read_schema(path: &Path) -> Result<Schema, Failure> {
-    let named = |source| SchemaFile { path: path.to_path_buf(), source };
+    let named = |source| SchemaFile {
+        path: path.to_path_buf(),
+        source,
+    };
     let text = std::fs::read_to_string(path).map_err(|error| Failure::misused(Opening::of(path, error)))?;
     Schema::from_toml(&text).map_err(|error| Failure::misused(named(error)))
 }
@@ -169,7 +188,10 @@ pub struct Opening {
 
 impl Opening {
     pub fn of(path: &Path, source: std::io::Error) -> Self {
-        Self { path: path.to_path_buf(), source }
+        Self {
+            path: path.to_path_buf(),
+            source,
+        }
     }
 }
 
@@ -199,7 +221,12 @@ fn percent(share: f64) -> String {
 
 /// Lines of cells in columns: the first left, the others right aligned.
 fn table(rows: &[Vec<String>]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter()
+            .map(|row| row[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
     let widths: Vec<usize> = (0..rows.first().map_or(0, Vec::len)).map(width).collect();
     let mut text = String::new();
     for row in rows {
@@ -207,7 +234,11 @@ fn table(rows: &[Vec<String>]) -> String {
         for (column, cell) in row.iter().enumerate() {
             let pad = " ".repeat(widths[column] - cell.chars().count());
             line.push(' ');
-            line += &if column == 0 { format!("{cell}{pad}") } else { format!(" {pad}{cell}") };
+            line += &if column == 0 {
+                format!("{cell}{pad}")
+            } else {
+                format!(" {pad}{cell}")
+            };
         }
         text += line.trim_end();
         text.push('\n');

@@ -76,7 +76,7 @@ pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
 }
 
 /// Answers the dataset's examples and measures the answers.
-fn evaluate(
+pub(super) fn evaluate(
     predictor: &Predictor,
     dataset: &Dataset,
     seed: Seed,

@@ -1,13 +1,13 @@
 //! `train`: one run from a recipe to a bundle, tracked.
 
-mod data;
+pub mod data;
 mod watch;
 
 use crate::failure::Failure;
 use crate::output::Output;
 use data::{Datasets, load};
 use poststelle_base::BaseRef;
-use poststelle_measure::Evaluation;
+use poststelle_measure::{Evaluation, Seed};
 use poststelle_nn::bundle;
 use poststelle_train::recipe::{Gate, Kind};
 use poststelle_train::{Base, FitError, Inputs, Outcome, Recipe, RunError, run};
@@ -55,12 +55,18 @@ pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
         Kind::Linear => None,
         Kind::Encoder | Kind::Hybrid => Some(fetch(&recipe.model.base, out)?),
     };
-    let trained = fit(&recipe, &datasets, base.as_ref(), checkpoints.as_deref(), &folder, out)?;
-    let report = serde_json::json!({ "bundle": folder, "validation": trained.validation });
+    let validation = fit(&recipe, &datasets, base.as_ref(), checkpoints.as_deref(), &folder, out)?;
+    let mut report = serde_json::json!({ "bundle": folder, "validation": validation });
+    if let Some(test) = &datasets.test {
+        let predictor = super::predict::open_bundle(&folder)?.predictor;
+        let evaluation = super::evaluate::evaluate(&predictor, test, Seed(recipe.train.seed), out)?;
+        show("test", &evaluation, out);
+        report["test"] = serde_json::to_value(&evaluation).map_err(Failure::broken)?;
+    }
     if json {
         out.json(&report)?;
     }
-    pass(&recipe.gate, &trained.validation)
+    pass(&recipe.gate, &validation)
 }
 
 /// Reads a recipe with its overrides.
@@ -77,15 +83,7 @@ pub fn fetch(name: &str, out: &mut Output) -> Result<Base, Failure> {
     Ok(Base { folder: pulled.dir, id: pulled.id, digest: pulled.digest })
 }
 
-/// A finished run.
-pub struct Trained {
-    /// The figures on validation.
-    pub validation: Evaluation,
-    /// Seconds the training took, data and base model not counted.
-    pub seconds: f64,
-}
-
-/// Trains, tells how it goes, and writes the bundle.
+/// Trains, tells how it goes, writes the bundle and returns the figures on validation.
 pub fn fit(
     recipe: &Recipe,
     datasets: &Datasets,
@@ -93,7 +91,7 @@ pub fn fit(
     checkpoints: Option<&Path>,
     folder: &Path,
     out: &mut Output,
-) -> Result<Trained, Failure> {
+) -> Result<Evaluation, Failure> {
     let Datasets { learning, validation, test: _ } = datasets;
     if let Some(folder) = checkpoints {
         std::fs::create_dir_all(folder)?;
@@ -117,7 +115,7 @@ pub fn fit(
         .map_err(Failure::broken)?;
     show("validation", &evaluation, out);
     out.note(format!("bundle written to {} after {seconds:.1} s of training", folder.display()));
-    Ok(Trained { validation: evaluation, seconds })
+    Ok(evaluation)
 }
 
 /// One line per task.

@@ -28,7 +28,12 @@ pub struct Args {
 
 /// Runs `data convert`.
 pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
-    let Args { from, to, labels, decode } = args;
+    let Args {
+        from,
+        to,
+        labels,
+        decode,
+    } = args;
     let mut reader = read::open_with(&from, &read::Options { labels }).map_err(Failure::misused)?;
     let read: Result<Vec<Record>, _> = reader.by_ref().collect();
     let mut records = read.map_err(|error| {
@@ -48,7 +53,11 @@ pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
         write::WriteError::Write { .. } => Failure::broken(error),
         error => Failure::misused(error),
     })?;
-    out.note(format!("wrote {} mails to {}", thousands(records.len()), to.display()));
+    out.note(format!(
+        "wrote {} mails to {}",
+        thousands(records.len()),
+        to.display()
+    ));
     Ok(())
 }
 
@@ -57,6 +66,9 @@ fn decoded(record: &mut Record) {
     if let Content::Raw(_) = record.content {
         let message = record.message();
         let subject = message.subject().unwrap_or_default().to_owned();
-        record.content = Content::Body { subject, body: message.body().to_owned() };
+        record.content = Content::Body {
+            subject,
+            body: message.body().to_owned(),
+        };
     }
 }

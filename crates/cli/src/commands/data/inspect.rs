@@ -39,16 +39,30 @@ pub struct Args {
 
 /// Runs `data inspect`.
 pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
-    let Args { files, tasks, against, labels, rare_below, json } = args;
+    let Args {
+        files,
+        tasks,
+        against,
+        labels,
+        rare_below,
+        json,
+    } = args;
     let options = Options { labels };
     let data = read_all(&files, &options)?;
     let others = read_all(&against, &options)?;
     let records: Vec<&Record> = data.records.iter().chain(&others.records).collect();
     let resolved = tasks.resolve(&records, &data.columns, out)?;
     let (data_texts, other_texts) = (texts(&data.records), texts(&others.records));
-    let expected =
-        resolved.as_ref().map(|(schema, columns)| Expected { schema, columns, rare_below });
-    let against = if against.is_empty() { vec![] } else { vec![as_part(&others, &other_texts)] };
+    let expected = resolved.as_ref().map(|(schema, columns)| Expected {
+        schema,
+        columns,
+        rare_below,
+    });
+    let against = if against.is_empty() {
+        vec![]
+    } else {
+        vec![as_part(&others, &other_texts)]
+    };
     let report = inspect(as_part(&data, &data_texts), &against, expected);
     if json {
         out.json(&report)?;
@@ -58,26 +72,45 @@ pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
             let known = |name: &&String| !read::KNOWN.contains(&name.as_str());
             let names: Vec<&str> = data.columns.iter().filter(known).map(String::as_str).collect();
             if !names.is_empty() {
-                out.note(format!("labels were not checked; columns for --task: {}", names.join(", ")));
+                out.note(format!(
+                    "labels were not checked; columns for --task: {}",
+                    names.join(", ")
+                ));
             }
         }
     }
     if report.has_errors() {
-        let errors = report.findings.iter().filter(|finding| finding.severity == Severity::Error).count();
+        let errors = report
+            .findings
+            .iter()
+            .filter(|finding| finding.severity == Severity::Error)
+            .count();
         return Err(Failure::refused(format!("the data has {errors} errors")));
     }
     Ok(())
 }
 
 fn as_part<'a>(read: &'a Lenient, texts: &'a [String]) -> Part<'a> {
-    Part { records: &read.records, texts, unreadable: &read.errors }
+    Part {
+        records: &read.records,
+        texts,
+        unreadable: &read.errors,
+    }
 }
 
 /// Several files as one dataset.
 fn read_all(files: &[PathBuf], options: &Options) -> Result<Lenient, Failure> {
-    let mut all = Lenient { records: Vec::new(), columns: Vec::new(), errors: Vec::new() };
+    let mut all = Lenient {
+        records: Vec::new(),
+        columns: Vec::new(),
+        errors: Vec::new(),
+    };
     for file in files {
-        let Lenient { records, columns, errors } = read::lenient(file, options).map_err(Failure::misused)?;
+        let Lenient {
+            records,
+            columns,
+            errors,
+        } = read::lenient(file, options).map_err(Failure::misused)?;
         all.records.extend(records);
         all.errors.extend(errors);
         for column in columns {
@@ -90,7 +123,12 @@ fn read_all(files: &[PathBuf], options: &Options) -> Result<Lenient, Failure> {
 }
 
 fn shown(report: &Report) -> String {
-    let Report { rows, lengths, tasks, findings } = report;
+    let Report {
+        rows,
+        lengths,
+        tasks,
+        findings,
+    } = report;
     let mut text = format!(
         "{} mails; characters after cleaning: mean {:.0}, median {}, 95 % up to {}, longest {}\n",
         thousands(*rows),
@@ -103,7 +141,10 @@ fn shown(report: &Report) -> String {
         text += &task_shown(task, *rows);
     }
     for (severity, title) in [(Severity::Error, "errors"), (Severity::Warning, "warnings")] {
-        let mut of = findings.iter().filter(|finding| finding.severity == severity).peekable();
+        let mut of = findings
+            .iter()
+            .filter(|finding| finding.severity == severity)
+            .peekable();
         if of.peek().is_some() {
             text += &format!("\n{title}\n");
         }
@@ -118,14 +159,35 @@ fn shown(report: &Report) -> String {
 }
 
 fn task_shown(task: &TaskReport, rows: usize) -> String {
-    let TaskReport { task, column, unlabelled, labels } = task;
-    let from = if task.as_str() == column { String::new() } else { format!(" (column {column})") };
-    let mut text = format!("\n{task}{from}: {} labels, {} rows unlabelled\n", labels.len(), thousands(*unlabelled));
+    let TaskReport {
+        task,
+        column,
+        unlabelled,
+        labels,
+    } = task;
+    let from = if task.as_str() == column {
+        String::new()
+    } else {
+        format!(" (column {column})")
+    };
+    let mut text = format!(
+        "\n{task}{from}: {} labels, {} rows unlabelled\n",
+        labels.len(),
+        thousands(*unlabelled)
+    );
     let line = |count: &poststelle_corpus::inspect::LabelCount| {
-        vec![count.label.clone(), thousands(count.rows), percent(count.rows as f64 / rows.max(1) as f64)]
+        vec![
+            count.label.clone(),
+            thousands(count.rows),
+            percent(count.rows as f64 / rows.max(1) as f64),
+        ]
     };
     // One more line is no longer than the line that would stand for it.
-    let shown = if labels.len() <= SHOWN + 1 { labels.len() } else { SHOWN };
+    let shown = if labels.len() <= SHOWN + 1 {
+        labels.len()
+    } else {
+        SHOWN
+    };
     text += &table(&labels.iter().take(shown).map(line).collect::<Vec<_>>());
     if let Some(most) = labels.get(shown) {
         let rest = labels.len() - shown;
@@ -137,7 +199,11 @@ fn task_shown(task: &TaskReport, rows: usize) -> String {
 fn finding_shown(finding: &Finding) -> String {
     let mut text = format!("  {finding}\n");
     if !finding.ids.is_empty() {
-        let more = if finding.rows > finding.ids.len() { ", …" } else { "" };
+        let more = if finding.rows > finding.ids.len() {
+            ", …"
+        } else {
+            ""
+        };
         text += &format!("    ids: {}{more}\n", finding.ids.join(", "));
     }
     text

@@ -30,7 +30,7 @@ pub struct Args {
     /// Seed
     #[arg(long, default_value_t = 13)]
     seed: u64,
-    /// Put the newest mails into test, the next newest into validation
+    /// Put the newest mails into test, the next newest into validation, undated ones into train
     #[arg(long)]
     by_date: bool,
     /// Also keep mails together whose words are this similar (TF-IDF cosine, 0.35 for loose paraphrases)
@@ -49,7 +49,18 @@ pub struct Args {
 
 /// Runs `data split`.
 pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
-    let Args { file, out: folder, test, validation, seed, by_date, similar, task, labels, json } = args;
+    let Args {
+        file,
+        out: folder,
+        test,
+        validation,
+        seed,
+        by_date,
+        similar,
+        task,
+        labels,
+        json,
+    } = args;
     let mut reader = read::open_with(&file, &read::Options { labels }).map_err(Failure::misused)?;
     let read: Result<Vec<Record>, _> = reader.by_ref().collect();
     let records = read.map_err(|error| {
@@ -61,19 +72,41 @@ pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
             return Err(Failure::misused(NoColumn {
                 task: task.clone(),
                 column: column.clone(),
-                found: columns.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
-                nearest: poststelle_labels::nearest(column, columns.iter().map(String::as_str)).map(String::from),
+                found: columns
+                    .iter()
+                    .map(|name| format!("`{name}`"))
+                    .collect::<Vec<_>>()
+                    .join(", "),
+                nearest: poststelle_labels::nearest(column, columns.iter().map(String::as_str))
+                    .map(String::from),
             }));
         }
         task => task.as_ref().map(|task| task.column.as_str()),
     };
     let texts = texts(&records);
-    let rows: Vec<Row<'_>> = records.iter().zip(&texts).map(|(record, text)| row(record, text, column)).collect();
+    let rows: Vec<Row<'_>> = records
+        .iter()
+        .zip(&texts)
+        .map(|(record, text)| row(record, text, column))
+        .collect();
     let order = if by_date { Order::ByDate } else { Order::Stratified };
-    let split = split(&rows, &Settings { test, validation, seed, order, similar }).map_err(Failure::misused)?;
+    let split = split(
+        &rows,
+        &Settings {
+            test,
+            validation,
+            seed,
+            order,
+            similar,
+        },
+    )
+    .map_err(Failure::misused)?;
     std::fs::create_dir_all(&folder)?;
     let ending = ending(&file);
-    for part in Part::ALL.into_iter().filter(|part| split.rows(*part).next().is_some()) {
+    for part in Part::ALL
+        .into_iter()
+        .filter(|part| split.rows(*part).next().is_some())
+    {
         let path = folder.join(format!("{}.{ending}", part.name()));
         write::write(&path, &columns, split.rows(part).map(|row| &records[row])).map_err(Failure::broken)?;
         out.note(format!("wrote {}", path.display()));
@@ -97,8 +130,14 @@ fn row<'a>(record: &'a Record, text: &'a str, column: Option<&str>) -> Row<'a> {
 
 /// The ending of the parts: the input's, or JSON Lines for a mail export.
 fn ending(file: &Path) -> String {
-    let table = matches!(Format::of(file), Some((Format::Csv | Format::JsonLines | Format::Parquet, _)));
-    let name = file.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+    let table = matches!(
+        Format::of(file),
+        Some((Format::Csv | Format::JsonLines | Format::Parquet, _))
+    );
+    let name = file
+        .file_name()
+        .map(|name| name.to_string_lossy().to_ascii_lowercase())
+        .unwrap_or_default();
     let stem = name.strip_suffix(".gz").unwrap_or(&name);
     match stem.rsplit_once('.') {
         Some((before, _)) if table => name[before.len() + 1..].to_owned(),
@@ -108,10 +147,23 @@ fn ending(file: &Path) -> String {
 
 fn shown(report: &Report, labelled: bool) -> String {
     let share = |share: Option<f64>| share.map_or("–".to_owned(), percent);
-    let mut rows = vec![["part", "mails", "share", "families", "labels"].map(String::from).to_vec()];
+    let mut rows = vec![
+        ["part", "mails", "share", "families", "labels"]
+            .map(String::from)
+            .to_vec(),
+    ];
     for part in &report.parts {
-        let labels = if labelled { thousands(part.labels) } else { "–".to_owned() };
-        let cells = [part.part.name().to_owned(), thousands(part.rows), percent(part.share), thousands(part.families)];
+        let labels = if labelled {
+            thousands(part.labels)
+        } else {
+            "–".to_owned()
+        };
+        let cells = [
+            part.part.name().to_owned(),
+            thousands(part.rows),
+            percent(part.share),
+            thousands(part.families),
+        ];
         rows.push(cells.into_iter().chain([labels]).collect());
     }
     let mut text = format!(
@@ -122,21 +174,44 @@ fn shown(report: &Report, labelled: bool) -> String {
         thousands(report.largest_family)
     );
     text += &table(&rows);
-    for part in report.parts.iter().filter(|part| labelled && part.rows > 0 && !part.missing_labels.is_empty()) {
-        text += &format!("  {} has no mail labelled: {}\n", part.part.name(), part.missing_labels.join(", "));
+    for part in report
+        .parts
+        .iter()
+        .filter(|part| labelled && part.rows > 0 && !part.missing_labels.is_empty())
+    {
+        text += &format!(
+            "  {} has no mail labelled: {}\n",
+            part.part.name(),
+            part.missing_labels.join(", ")
+        );
     }
     for part in &report.parts {
         if let (Some(from), Some(to)) = (part.from, part.to) {
-            text += &format!("  {} from {from} to {to}\n", part.part.name());
+            let undated = if part.undated > 0 {
+                format!(", {} without a date", thousands(part.undated))
+            } else {
+                String::new()
+            };
+            text += &format!("  {} from {from} to {to}{undated}\n", part.part.name());
         }
     }
     text += "\nwhat memory alone would reach on test\n";
-    let line = |name: &str, this: Option<f64>, random: Option<f64>| vec![name.to_owned(), share(this), share(random)];
+    let line = |name: &str, this: Option<f64>, random: Option<f64>| {
+        vec![name.to_owned(), share(this), share(random)]
+    };
     let (this, random) = (&report.grouped, &report.random);
     let mut rows = vec![["", "this split", "random split"].map(String::from).to_vec()];
-    rows.push(line("mails with a family member in train", this.seen_in_train, random.seen_in_train));
+    rows.push(line(
+        "mails with a family member in train",
+        this.seen_in_train,
+        random.seen_in_train,
+    ));
     if labelled {
-        rows.push(line("label of the most similar mail is right", this.lookup_accuracy, random.lookup_accuracy));
+        rows.push(line(
+            "label of the most similar mail is right",
+            this.lookup_accuracy,
+            random.lookup_accuracy,
+        ));
     }
     text + &table(&rows)
 }

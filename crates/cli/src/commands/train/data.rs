@@ -115,6 +115,7 @@ fn set_aside(
         test: share(test, test_part),
         seed: recipe.train.seed,
         order: if by_date { Order::ByDate } else { Order::Stratified },
+        similar: None,
     };
     let texts: Vec<String> = clean_texts(learning, cleaner).iter().map(|text| text.model_text(None)).collect();
     // The last task is the finest where tasks have a hierarchy.
