@@ -50,16 +50,17 @@ pub(crate) fn decode(bytes: &[u8], label: Option<&str>, defects: &mut Vec<Defect
     } else {
         Encoding::for_label(name.as_bytes())
     };
-    if !seven_bit && !matches!(encoding, Some(e) if e == UTF_16LE || e == UTF_16BE) {
-        if let Ok(text) = std::str::from_utf8(bytes) {
-            if !matches!(encoding, Some(e) if e == UTF_8) || (plain && !name.starts_with("utf")) {
-                defects.push(Defect::WrongCharset {
-                    declared: declared.to_owned(),
-                    used: "UTF-8".into(),
-                });
-            }
-            return text.to_owned();
+    if !seven_bit
+        && !matches!(encoding, Some(e) if e == UTF_16LE || e == UTF_16BE)
+        && let Ok(text) = std::str::from_utf8(bytes)
+    {
+        if encoding != Some(UTF_8) || (plain && !name.starts_with("utf")) {
+            defects.push(Defect::WrongCharset {
+                declared: declared.to_owned(),
+                used: "UTF-8".into(),
+            });
         }
+        return text.to_owned();
     }
     match encoding {
         Some(encoding) if encoding == UTF_8 => {

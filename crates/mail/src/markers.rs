@@ -134,7 +134,7 @@ impl Markers {
             let all: Vec<String> = languages
                 .iter()
                 .flat_map(words)
-                .map(|word| word.replace(' ', r"\s+"))
+                .map(|word| spaced(word))
                 .collect();
             // An empty alternation would match everything.
             if all.is_empty() {

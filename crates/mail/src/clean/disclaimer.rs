@@ -135,6 +135,7 @@ mod tests {
              informieren Sie bitte sofort den Absender und vernichten Sie diese Mail.",
             "Bitte sperren.\n\nGeschäftsführer: Max Muster\nAmtsgericht Kiel, HRB 1234\nUSt-IdNr.: DE123456789",
             "Bitte sperren.\n\nThis email is confidential. If you are not the intended recipient, please delete it.",
+            "[EXTERN] Diese E-Mail stammt von außerhalb der Organisation. Bitte keine Links öffnen.\n\nBitte sperren.",
             "ACHTUNG: Diese E-Mail stammt von außerhalb. Bitte keine Links öffnen.\n\nBitte sperren.",
             "Bitte sperren.\n\nDiese E-Mail wurde von Avast auf Viren geprüft.\nwww.example.com",
         ] {

@@ -401,8 +401,9 @@ fn notes_header(lines: &[Line<'_>], range: Range<usize>) -> Option<usize> {
         return None;
     };
     let (mut to, mut subject, mut end) = (false, false, None);
-    for at in date + 1..range.end.min(date + 16) {
-        match markers().label(lines[at].words) {
+    let below = date + 1..range.end.min(date + 16);
+    for (at, line) in below.clone().zip(&lines[below]) {
+        match markers().label(line.words) {
             Some((Label::To, _)) => to = true,
             Some((Label::Subject, _)) if to => {
                 subject = true;
@@ -411,7 +412,7 @@ fn notes_header(lines: &[Line<'_>], range: Range<usize>) -> Option<usize> {
             }
             Some(_) => {}
             // Between the headers stand only folded addresses.
-            None if to || lines[at].is_blank() || at <= date + 2 => {}
+            None if to || line.is_blank() || at <= date + 2 => {}
             None => return None,
         }
         if !to && at > date + 4 {

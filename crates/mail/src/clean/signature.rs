@@ -166,7 +166,8 @@ fn closing(sheet: &mut Sheet<'_>, own: Range<usize>) {
         let words = bare(sheet.lines[at].words);
         let tail = &lines[index + 1..];
         let formal = is_closing(words);
-        if !formal && !(markers().closing_thanks.is_match(words) && words.len() <= 60) {
+        let thanks = words.len() <= 60 && markers().closing_thanks.is_match(words);
+        if !formal && !thanks {
             continue;
         }
         let names = tail
@@ -199,12 +200,7 @@ fn closing(sheet: &mut Sheet<'_>, own: Range<usize>) {
         let last = if prose == 0 { at } else { tail[prose - 1] };
         let next = tail[prose];
         let gap = (last + 1..next).any(|between| sheet.lines[between].is_blank() || !sheet.is_kept(between));
-        if formal
-            && gap
-            && prose <= 14
-            && (index > 0 || prose > 0)
-            && (words.len() <= 60 && (prose > 0 || index > 0))
-        {
+        if formal && gap && prose <= 14 && words.len() <= 60 && (index > 0 || prose > 0) {
             let last = tail[..prose]
                 .iter()
                 .rev()
