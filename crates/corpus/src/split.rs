@@ -119,13 +119,9 @@ pub enum SplitError {
         /// Parts with a share above 0.
         parts: usize,
     },
-    /// A split by date without dates.
-    #[error(
-        "{undated} of {rows} rows have no `received_at`, expected one in at least one row of every family"
-    )]
+    /// A split by date without a date.
+    #[error("none of {rows} rows has a `received_at`, which a split by date needs")]
     NoDate {
-        /// Rows without a date whose family has none either.
-        undated: usize,
         /// All rows.
         rows: usize,
     },

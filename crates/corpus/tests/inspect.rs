@@ -1,4 +1,5 @@
 //! What an inspection finds, and what a dataset makes of the same rows.
+#![allow(clippy::unwrap_used, reason = "a test stops where its own files fail")]
 
 use poststelle_corpus::inspect::{Check, Expected, Part, Report, Severity, inspect};
 use poststelle_corpus::{BuildError, Dataset, Problem, Record, clean_texts, infer_schema, read};

@@ -1,4 +1,5 @@
 //! `labels.toml` in and out, and what a schema refuses.
+#![allow(clippy::unwrap_used, reason = "a test stops where its own files fail")]
 
 use poststelle_labels::{Change, ClassIndex, Edit, Label, Rule, Schema, Task, TaskName};
 use proptest::prelude::*;

@@ -151,25 +151,20 @@ impl Dealer {
     }
 }
 
-/// A part for each row: families by the newest mail in them, the newest to test.
+/// A part for each row: families by the newest mail in them, the newest to test; families
+/// without a date to train.
 pub(super) fn by_date(
     rows: &[Row<'_>],
     members: &[Vec<usize>],
     settings: &Settings,
 ) -> Result<Vec<Part>, SplitError> {
-    let mut dated = Vec::with_capacity(members.len());
-    let mut undated = 0;
-    for family in members {
-        match family.iter().filter_map(|row| rows[*row].received_at).max() {
-            Some(newest) => dated.push((newest, family)),
-            None => undated += family.len(),
-        }
-    }
-    if undated > 0 {
-        return Err(SplitError::NoDate {
-            undated,
-            rows: rows.len(),
-        });
+    let newest = |family: &Vec<usize>| family.iter().filter_map(|row| rows[*row].received_at).max();
+    let mut dated: Vec<_> = members
+        .iter()
+        .filter_map(|family| Some((newest(family)?, family)))
+        .collect();
+    if dated.is_empty() {
+        return Err(SplitError::NoDate { rows: rows.len() });
     }
     dated.sort();
     let mut parts = vec![Part::Train; rows.len()];

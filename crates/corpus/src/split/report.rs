@@ -48,6 +48,8 @@ pub struct PartReport {
     pub labels: usize,
     /// Labels of the data that no row here has, by name.
     pub missing_labels: Vec<String>,
+    /// Rows without a date.
+    pub undated: usize,
     /// The oldest mail.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<Timestamp>,
@@ -120,6 +122,7 @@ impl PartReport {
                 .len(),
             labels: labels.len(),
             missing_labels: all.difference(&labels).map(|label| (*label).to_owned()).collect(),
+            undated: inside().count() - dates().count(),
             from: dates().min(),
             to: dates().max(),
         }
