@@ -37,7 +37,7 @@ pub struct Args {
     linear: bool,
 }
 
-/// The recipe of the demo: small enough for a laptop, the upper third of the encoder learns.
+/// The recipe of the demo: small enough for a laptop, the upper quarter of the encoder learns.
 const RECIPE: &str = r#"# Made by `poststelle demo`; train again with `poststelle train --recipe recipe.toml --out another-bundle`.
 schema = "labels.toml"
 
@@ -56,7 +56,7 @@ max_tokens = 128
 epochs = 3
 learning_rate = 2e-4
 head_learning_rate = 2e-3
-freeze_layers = 8
+freeze_layers = 9
 
 [confidence]
 auto = 0.95                         # the precision wanted of what is decided without a person

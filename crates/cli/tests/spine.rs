@@ -1,0 +1,87 @@
+//! The spine from the command line: made-up mail → train → evaluate → predict, and what goes wrong on the way.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn poststelle(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_poststelle")).args(args).output().unwrap()
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn mail_exports_become_a_bundle_that_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let made = poststelle(&["sample", "--count", "600", "--seed", "3", "--out", text(folder.path())]);
+    assert!(made.status.success(), "{}", said(&made));
+    std::fs::write(
+        at("recipe.toml"),
+        "schema = 'labels.toml'\n[data]\ntrain = ['mails.mbox']\nlabels = 'labels.csv'\nsplit = {}\n\
+         [model]\nkind = 'linear'\n[gate.macro_f1]\nbusiness_unit = 0.5\n",
+    )
+    .unwrap();
+    let (recipe, bundle) = (at("recipe.toml"), at("bundle"));
+    let train = ["train", "--recipe", text(&recipe), "--out", text(&bundle), "--accept-findings", "--json"];
+    let trained = poststelle(&train);
+    assert!(trained.status.success(), "{}", said(&trained));
+    let report: serde_json::Value = serde_json::from_slice(&trained.stdout).unwrap();
+    let unit = report["test"]["tasks"]["business_unit"]["macro_f1"].as_f64().unwrap();
+    assert!(unit > 0.5, "{unit}");
+    for file in ["bundle.toml", "labels.toml", "words.safetensors", "history.jsonl"] {
+        assert!(bundle.join(file).exists(), "{file}");
+    }
+
+    let page = at("report.html");
+    let (mails, labels) = (at("mails.mbox"), at("labels.csv"));
+    let evaluated = poststelle(&[
+        "evaluate", text(&bundle), "--data", text(&mails), "--labels", text(&labels), "--json", "--html", text(&page),
+    ]);
+    assert!(evaluated.status.success(), "{}", said(&evaluated));
+    let figures: serde_json::Value = serde_json::from_slice(&evaluated.stdout).unwrap();
+    assert_eq!(figures["examples"], 600);
+    assert!(std::fs::read_to_string(&page).unwrap().contains("</svg>"));
+
+    let asked = at("ask.jsonl");
+    std::fs::write(&asked, "{\"id\":\"a\",\"subject\":\"Steuerbescheinigung\",\"body\":\"Bitte zusenden.\"}\n").unwrap();
+    let answered = poststelle(&["predict", text(&bundle), text(&asked)]);
+    assert!(answered.status.success(), "{}", said(&answered));
+    let answer: serde_json::Value = serde_json::from_slice(&answered.stdout).unwrap();
+    assert_eq!(answer["id"], "a");
+    assert!(answer["topic"]["confidence"].as_f64().unwrap() <= 1.0);
+
+    // A bundle is never overwritten, and a gate that is missed refuses.
+    assert_eq!(poststelle(&train).status.code(), Some(2));
+    let strict = at("strict");
+    let refused = poststelle(&[
+        "train", "--recipe", text(&recipe), "--out", text(&strict), "--accept-findings",
+        "--set", "gate.macro_f1.topic=1.0",
+    ]);
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    assert!(said(&refused).contains("topic"));
+}
+
+#[test]
+fn wrong_recipes_are_misuse_and_name_what_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = folder.path().join("recipe.toml");
+    std::fs::write(&recipe, "[data]\ntrain = ['nothing.csv']\n[tasks.queue]\n").unwrap();
+    let bundle = folder.path().join("bundle");
+    let run = |set: &[&str]| {
+        let mut args = vec!["train", "--recipe", text(&recipe), "--out", text(&bundle)];
+        args.extend(set);
+        poststelle(&args)
+    };
+    for (set, word) in [(&["--set", "train.epoch=3"][..], "`epochs`"), (&["--set", "epochs"], "expected"), (&[], "nothing.csv")] {
+        let output = run(set);
+        assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+        assert!(said(&output).contains(word), "{}", said(&output));
+        assert!(!bundle.exists());
+    }
+}
