@@ -29,7 +29,7 @@ fn csv() -> String {
             let n = p * wishes.len() + w;
             let body = format!("{place} {wish} {place}er {wish} {place}isch");
             text += &format!("m{n},{body},t{},{unit},{queue}\n", n / 2);
-            if n % 3 == 0 {
+            if n.is_multiple_of(3) {
                 text += &format!("n{n},{body}!,,{unit},{queue}\n");
             }
         }

@@ -111,6 +111,9 @@ struct NoColumn {
     nearest: Option<String>,
 }
 
+/// A schema and, for each of its tasks that the data has, the column.
+type Resolved = (Schema, Vec<(TaskName, String)>);
+
 impl Tasks {
     /// The schema and the column of each task in the data; `None` when no task is named.
     ///
@@ -120,7 +123,7 @@ impl Tasks {
         records: &[&Record],
         columns: &[String],
         out: &mut Output,
-    ) -> Result<Option<(Schema, Vec<(TaskName, String)>)>, Failure> {
+    ) -> Result<Option<Resolved>, Failure> {
         for TaskColumn { task, column } in &self.tasks {
             if !columns.contains(column) {
                 let nearest = poststelle_labels::nearest(column, columns.iter().map(String::as_str));
@@ -206,7 +209,7 @@ fn thousands(number: usize) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();
     for (position, digit) in digits.chars().enumerate() {
-        if position > 0 && (digits.len() - position) % 3 == 0 {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
             grouped.push(',');
         }
         grouped.push(digit);
