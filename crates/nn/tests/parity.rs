@@ -1,6 +1,7 @@
 //! Our engine against Hugging Face transformers, on the tiny models of `fixtures/tiny-model`.
 //!
 //! `record.py` there says how the numbers were made and with which versions.
+#![allow(clippy::unwrap_used)] // in a test, a panic is the report
 
 use poststelle_kernels::Precision;
 use poststelle_labels::ClassIndex;

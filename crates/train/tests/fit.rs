@@ -1,4 +1,5 @@
 //! The training loop on the tiny BERT of `fixtures/tiny-model`: it learns, repeats and goes on.
+#![allow(clippy::unwrap_used)] // in a test, a panic is the report
 
 use poststelle_labels::ClassIndex;
 use poststelle_nn::encode::Encoding;
@@ -114,7 +115,13 @@ fn run(train: &Train, stop_at: Option<usize>) -> Outcome {
 
 #[test]
 fn learns_what_the_labels_say() {
-    let outcome = run(&Train { epochs: 8, ..settings() }, None);
+    let outcome = run(
+        &Train {
+            epochs: 8,
+            ..settings()
+        },
+        None,
+    );
     let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
     assert!(mean(&outcome.losses[outcome.losses.len() - 5..]) < 0.5 * mean(&outcome.losses[..3]));
     let best = outcome
