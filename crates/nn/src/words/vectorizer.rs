@@ -20,11 +20,11 @@ pub struct Settings {
     pub characters: [usize; 2],
     /// Length the word block is scaled to. Default 1.
     pub word_weight: f32,
-    /// Length the character block is scaled to. Default 1.
+    /// Length the character block is scaled to. Default 2: German compounds and inflection live there.
     pub character_weight: f32,
-    /// Texts a gram must occur in to be kept. Default 2.
+    /// Texts a gram must occur in to be kept. Default 1: rare grams carry rare labels.
     pub min_documents: u32,
-    /// Most features kept per block, those in the most texts first. Default 200,000.
+    /// Most features kept per block, those in the most texts first. Default 100,000.
     pub max_features: usize,
     /// Whether a count `n` weighs `1 + ln n` instead of `n`. Default true.
     pub sublinear: bool,
@@ -36,9 +36,9 @@ impl Default for Settings {
             words: [1, 2],
             characters: [3, 5],
             word_weight: 1.0,
-            character_weight: 1.0,
-            min_documents: 2,
-            max_features: 200_000,
+            character_weight: 2.0,
+            min_documents: 1,
+            max_features: 100_000,
             sublinear: true,
         }
     }
@@ -285,6 +285,7 @@ mod tests {
     fn keeps_what_stands_in_enough_texts() {
         let vectorizer = fitted(Settings {
             characters: [0, 0],
+            min_documents: 2,
             ..Settings::default()
         });
         let grams: Vec<_> = (0..vectorizer.features()).map(|i| vectorizer.gram(i)).collect();
@@ -298,6 +299,7 @@ mod tests {
     fn weighs_by_sublinear_count_and_smoothed_idf() {
         let vectorizer = fitted(Settings {
             characters: [0, 0],
+            min_documents: 2,
             ..Settings::default()
         });
         let row = vectorizer.transform("konto konto depot");
