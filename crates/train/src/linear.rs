@@ -21,15 +21,15 @@ pub const NEVER: f32 = -30.0;
 pub struct Settings {
     /// What counts as a feature.
     pub features: words::Settings,
-    /// Weight of the data against the L2 penalty `½‖W‖²`; scikit-learn's `C`. Default 30.
+    /// Weight of the data against the L2 penalty `½‖W‖²`; scikit-learn's `C`. Default 50.
     pub strength: f32,
     /// Value of the constant feature behind the bias; a larger one penalises the bias less. Default 1.
     pub bias: f32,
-    /// How labels are weighted. Default `none`.
+    /// How labels are weighted. Default `balanced`, which macro-F1 rewards where labels are rare.
     pub weighting: Weighting,
-    /// Duality gap, relative to the objective, at which a task is solved. Default 0.001.
+    /// Duality gap, relative to the objective, at which a task is solved. Default 0.01.
     pub tolerance: f64,
-    /// Most passes over the texts. Default 100.
+    /// Most passes over the texts. Default 50.
     pub max_passes: usize,
 }
 
@@ -37,11 +37,11 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             features: words::Settings::default(),
-            strength: 30.0,
+            strength: 50.0,
             bias: 1.0,
-            weighting: Weighting::None,
-            tolerance: 1e-3,
-            max_passes: 100,
+            weighting: Weighting::Balanced,
+            tolerance: 0.01,
+            max_passes: 50,
         }
     }
 }
