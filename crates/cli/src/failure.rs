@@ -34,17 +34,29 @@ pub struct Failure {
 impl Failure {
     /// A check or gate said no.
     pub fn refused(error: impl Display) -> Self {
-        Self { kind: Kind::Refused, message: error.to_string(), hint: None }
+        Self {
+            kind: Kind::Refused,
+            message: error.to_string(),
+            hint: None,
+        }
     }
 
     /// Bad input or a wrong command line.
     pub fn misused(error: impl std::error::Error) -> Self {
-        Self { kind: Kind::Misused, message: chain(&error), hint: None }
+        Self {
+            kind: Kind::Misused,
+            message: chain(&error),
+            hint: None,
+        }
     }
 
     /// Something that should have worked did not.
     pub fn broken(error: impl std::error::Error) -> Self {
-        Self { kind: Kind::Broken, message: chain(&error), hint: None }
+        Self {
+            kind: Kind::Broken,
+            message: chain(&error),
+            hint: None,
+        }
     }
 
     /// Adds what the person can do next.

@@ -13,7 +13,11 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are no failures; clap prints them on standard output.
-            let code = if error.use_stderr() { failure::Kind::Misused } else { failure::Kind::Done };
+            let code = if error.use_stderr() {
+                failure::Kind::Misused
+            } else {
+                failure::Kind::Done
+            };
             let _ = error.print();
             return code.exit();
         }

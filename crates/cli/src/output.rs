@@ -13,7 +13,10 @@ pub struct Output {
 impl Output {
     /// The process's own streams.
     pub fn stdio() -> Self {
-        Self { data: BufWriter::new(io::stdout()), talk_is_terminal: io::stderr().is_terminal() }
+        Self {
+            data: BufWriter::new(io::stdout()),
+            talk_is_terminal: io::stderr().is_terminal(),
+        }
     }
 
     /// Writes one JSON value on a line of its own to standard output.

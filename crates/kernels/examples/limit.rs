@@ -4,7 +4,14 @@ use poststelle_kernels::matmul::{Precision, Product, View, multiply};
 use std::time::Instant;
 
 fn main() {
-    for (m, n, k) in [(2048, 1152, 384), (2048, 384, 384), (2048, 1536, 384), (2048, 384, 1536), (384, 1536, 2048), (64, 1536, 384)] {
+    for (m, n, k) in [
+        (2048, 1152, 384),
+        (2048, 384, 384),
+        (2048, 1536, 384),
+        (2048, 384, 1536),
+        (384, 1536, 2048),
+        (64, 1536, 384),
+    ] {
         let a = vec![0.5f32; m * k];
         let b = vec![0.25f32; n * k];
         let mut out = vec![0.0; m * n];
@@ -15,10 +22,19 @@ fn main() {
             let mut best = f64::MAX;
             for _ in 0..20 {
                 let start = Instant::now();
-                multiply(precision, View::new(&a, m, k), View::new(&b, n, k).transposed(), Product::Replace, &mut out);
+                multiply(
+                    precision,
+                    View::new(&a, m, k),
+                    View::new(&b, n, k).transposed(),
+                    Product::Replace,
+                    &mut out,
+                );
                 best = best.min(start.elapsed().as_secs_f64());
             }
-            println!("{precision:?} {m}×{n}×{k}: {:.0} GFLOP/s", 2e-9 * (m * n * k) as f64 / best);
+            println!(
+                "{precision:?} {m}×{n}×{k}: {:.0} GFLOP/s",
+                2e-9 * (m * n * k) as f64 / best
+            );
         }
     }
 }

@@ -17,12 +17,16 @@ const TOKENS: usize = 128;
 /// The lengths of the inference set: the mail mix of the peer's script, read from its file.
 fn lengths(path: &str) -> Vec<usize> {
     let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("`{path}`: {error}"));
-    text.split_whitespace().map(|n| n.parse().unwrap_or_else(|_| panic!("`{n}` is no length"))).collect()
+    text.split_whitespace()
+        .map(|n| n.parse().unwrap_or_else(|_| panic!("`{n}` is no length")))
+        .collect()
 }
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [folder, precision, mix] = &arguments[..] else { panic!("usage: engine FOLDER f32|bf16 LENGTHS") };
+    let [folder, precision, mix] = &arguments[..] else {
+        panic!("usage: engine FOLDER f32|bf16 LENGTHS")
+    };
     let folder = PathBuf::from(folder);
     let (choice, precision) = match precision.as_str() {
         "f32" => (PrecisionChoice::F32, Precision::F32),
@@ -31,14 +35,43 @@ fn main() {
     let encoder = || hf::read(&folder).unwrap_or_else(|error| panic!("{error}"));
     let id = |i: usize| 1000 + (i * 7919 % 20_000) as u32;
     let encodings: Vec<Encoding> = (0..TEXTS)
-        .map(|t| Encoding { ids: (0..TOKENS).map(|i| id(t * TOKENS + i)).collect(), truncated: false })
+        .map(|t| Encoding {
+            ids: (0..TOKENS).map(|i| id(t * TOKENS + i)).collect(),
+            truncated: false,
+        })
         .collect();
-    let gold = vec![(0..TEXTS).map(|i| Some(ClassIndex((i % 10) as u32))).collect::<Vec<_>>()];
-    let train = Train { epochs: 8, batch: TEXTS, precision: choice, dropout: Some(0.1), ..Train::default() };
-    let network = Network { encoder: encoder(), pooling: Pooling::Mean, heads: Vec::new() };
-    let goals = vec![Goal { classes: 10, weight: 1.0 }];
-    let mut fit = Fit::new(network, &train, goals, Examples { encodings: &encodings, gold: &gold }, None)
-        .unwrap_or_else(|error| panic!("{error}"));
+    let gold = vec![
+        (0..TEXTS)
+            .map(|i| Some(ClassIndex((i % 10) as u32)))
+            .collect::<Vec<_>>(),
+    ];
+    let train = Train {
+        epochs: 8,
+        batch: TEXTS,
+        precision: choice,
+        dropout: Some(0.1),
+        ..Train::default()
+    };
+    let network = Network {
+        encoder: encoder(),
+        pooling: Pooling::Mean,
+        heads: Vec::new(),
+    };
+    let goals = vec![Goal {
+        classes: 10,
+        weight: 1.0,
+    }];
+    let mut fit = Fit::new(
+        network,
+        &train,
+        goals,
+        Examples {
+            encodings: &encodings,
+            gold: &gold,
+        },
+        None,
+    )
+    .unwrap_or_else(|error| panic!("{error}"));
     let mut steps = Vec::new();
     loop {
         let start = Instant::now();
@@ -52,11 +85,21 @@ fn main() {
     steps.remove(0);
     steps.sort_by(f64::total_cmp);
 
-    let mut network = Network { encoder: encoder(), pooling: Pooling::Mean, heads: Vec::new() };
-    network.encoder.prepare(precision).unwrap_or_else(|error| panic!("{error}"));
+    let mut network = Network {
+        encoder: encoder(),
+        pooling: Pooling::Mean,
+        heads: Vec::new(),
+    };
+    network
+        .encoder
+        .prepare(precision)
+        .unwrap_or_else(|error| panic!("{error}"));
     let texts: Vec<Encoding> = lengths(mix)
         .into_iter()
-        .map(|n| Encoding { ids: (0..n).map(id).collect(), truncated: false })
+        .map(|n| Encoding {
+            ids: (0..n).map(id).collect(),
+            truncated: false,
+        })
         .collect();
     let one = Batch::pack([&encodings[0].ids[..64]]);
     network.embeddings(precision, &one);

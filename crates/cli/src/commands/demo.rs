@@ -68,10 +68,19 @@ const MAIL: &str = include_str!("demo/mail.eml");
 
 /// Runs `demo`.
 pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
-    let Args { dir, count, seed, linear } = args;
+    let Args {
+        dir,
+        count,
+        seed,
+        linear,
+    } = args;
     let begun = Instant::now();
     let folder = dir.unwrap_or_else(free_name);
-    step(out, begun, &format!("writing {count} raw mails to {}", folder.display()));
+    step(
+        out,
+        begun,
+        &format!("writing {count} raw mails to {}", folder.display()),
+    );
     poststelle_sample::export(count, seed, &folder).map_err(Failure::broken)?;
     let recipe_path = folder.join("recipe.toml");
     std::fs::write(&recipe_path, RECIPE)?;
@@ -82,7 +91,11 @@ pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
     let datasets = data::load(&recipe, &folder, true, out)?;
 
     step(out, begun, "getting the base model");
-    let base = if linear { None } else { base(&recipe.model.base, out) };
+    let base = if linear {
+        None
+    } else {
+        base(&recipe.model.base, out)
+    };
     if base.is_none() {
         recipe.model.kind = Kind::Linear;
     }
@@ -104,15 +117,24 @@ pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
             ));
         }
         let page = folder.join("report.html");
-        std::fs::write(&page, report::html("demo bundle", "on mails held back", &evaluation))?;
-        out.note(format!("  figures per label and the confusion matrix: {}", page.display()));
+        std::fs::write(
+            &page,
+            report::html("demo bundle", "on mails held back", &evaluation),
+        )?;
+        out.note(format!(
+            "  figures per label and the confusion matrix: {}",
+            page.display()
+        ));
     }
 
     step(out, begun, "serving it and sending a mail over HTTP");
     let answer = ask(predictor)?;
     out.note(indent(MAIL));
     out.note("answer:");
-    out.text(&format!("{}\n", serde_json::to_string_pretty(&answer).map_err(Failure::broken)?))?;
+    out.text(&format!(
+        "{}\n",
+        serde_json::to_string_pretty(&answer).map_err(Failure::broken)?
+    ))?;
     step(out, begun, "done");
     out.note(next(&folder, &bundle)?);
     Ok(())
@@ -120,8 +142,17 @@ pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
 
 /// `poststelle-demo`, or with the first number that is free.
 fn free_name() -> PathBuf {
-    let numbered = |n: usize| PathBuf::from(if n < 2 { "poststelle-demo".into() } else { format!("poststelle-demo-{n}") });
-    (1..).map(numbered).find(|path| !path.exists()).unwrap_or_else(|| numbered(1))
+    let numbered = |n: usize| {
+        PathBuf::from(if n < 2 {
+            "poststelle-demo".into()
+        } else {
+            format!("poststelle-demo-{n}")
+        })
+    };
+    (1..)
+        .map(numbered)
+        .find(|path| !path.exists())
+        .unwrap_or_else(|| numbered(1))
 }
 
 fn step(out: &mut Output, begun: Instant, what: &str) {
@@ -150,7 +181,12 @@ fn ask(predictor: Predictor) -> Result<Value, Failure> {
         // A dropped sender stops the server just as well.
         let _ = stopped.await;
     };
-    let server = runtime.spawn(serve(listener, Arc::new(predictor), Settings::default(), stop_signal));
+    let server = runtime.spawn(serve(
+        listener,
+        Arc::new(predictor),
+        Settings::default(),
+        stop_signal,
+    ));
     let request = json!([{ "id": "demo-1", "raw": MAIL }]);
     let answer = ureq::post(format!("http://{address}/invocations"))
         .content_type("application/json")
@@ -159,7 +195,10 @@ fn ask(predictor: Predictor) -> Result<Value, Failure> {
         .map_err(Failure::broken)?;
     let answer = serde_json::from_str(&answer).map_err(Failure::broken)?;
     let _ = stop.send(());
-    runtime.block_on(server).map_err(Failure::broken)?.map_err(Failure::broken)?;
+    runtime
+        .block_on(server)
+        .map_err(Failure::broken)?
+        .map_err(Failure::broken)?;
     Ok(answer)
 }
 

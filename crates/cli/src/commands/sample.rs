@@ -24,11 +24,18 @@ pub struct Args {
 }
 
 pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
-    let Args { count, seed, out: directory } = args;
+    let Args {
+        count,
+        seed,
+        out: directory,
+    } = args;
     let written = export(count, seed, &directory).map_err(Failure::broken)?;
     for path in [&written.mails, &written.labels, &written.schema] {
         out.text(&format!("{}\n", path.display()))?;
     }
-    out.note(format!("{} mails written; look at them with `poststelle data inspect`.", written.count));
+    out.note(format!(
+        "{} mails written; look at them with `poststelle data inspect`.",
+        written.count
+    ));
     Ok(())
 }

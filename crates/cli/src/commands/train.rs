@@ -43,7 +43,14 @@ pub struct Args {
 
 /// Runs `train`.
 pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
-    let Args { recipe: path, set, out: folder, checkpoints, accept_findings, json } = args;
+    let Args {
+        recipe: path,
+        set,
+        out: folder,
+        checkpoints,
+        accept_findings,
+        json,
+    } = args;
     if folder.exists() {
         let taken = bundle::SaveError::Exists { path: folder };
         return Err(Failure::misused(taken).hint("name another directory with --out"));
@@ -55,7 +62,14 @@ pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
         Kind::Linear => None,
         Kind::Encoder | Kind::Hybrid => Some(fetch(&recipe.model.base, out)?),
     };
-    let validation = fit(&recipe, &datasets, base.as_ref(), checkpoints.as_deref(), &folder, out)?;
+    let validation = fit(
+        &recipe,
+        &datasets,
+        base.as_ref(),
+        checkpoints.as_deref(),
+        &folder,
+        out,
+    )?;
     let mut report = serde_json::json!({ "bundle": folder, "validation": validation });
     if let Some(test) = &datasets.test {
         let predictor = super::predict::open_bundle(&folder)?.predictor;
@@ -80,7 +94,11 @@ fn read_recipe(path: &Path, set: &[String]) -> Result<Recipe, Failure> {
 pub fn fetch(name: &str, out: &mut Output) -> Result<Base, Failure> {
     let reference = BaseRef::parse(name).map_err(Failure::misused)?;
     let pulled = crate::commands::base::fetch(&reference, &crate::commands::base::options()?, out)?;
-    Ok(Base { folder: pulled.dir, id: pulled.id, digest: pulled.digest })
+    Ok(Base {
+        folder: pulled.dir,
+        id: pulled.id,
+        digest: pulled.digest,
+    })
 }
 
 /// Trains, tells how it goes, writes the bundle and returns the figures on validation.
@@ -92,7 +110,11 @@ pub fn fit(
     folder: &Path,
     out: &mut Output,
 ) -> Result<Evaluation, Failure> {
-    let Datasets { learning, validation, test: _ } = datasets;
+    let Datasets {
+        learning,
+        validation,
+        test: _,
+    } = datasets;
     if let Some(folder) = checkpoints {
         std::fs::create_dir_all(folder)?;
     }
@@ -101,20 +123,45 @@ pub fn fit(
         learning.examples().len(),
         validation.examples().len()
     ));
-    let names = learning.schema().tasks().iter().map(|task| task.name().to_string()).collect();
+    let names = learning
+        .schema()
+        .tasks()
+        .iter()
+        .map(|task| task.name().to_string())
+        .collect();
     let mut watch = Watch::new(out, names);
-    let inputs = Inputs { recipe, learning, validation, base, checkpoints };
+    let inputs = Inputs {
+        recipe,
+        learning,
+        validation,
+        base,
+        checkpoints,
+    };
     let now = crate::clock::now();
     let written_by = concat!("poststelle ", env!("CARGO_PKG_VERSION"));
     let outcome = run::run(&inputs, &now, written_by, &mut |event| watch.hear(&event)).map_err(failure)?;
     let (history, seconds) = watch.end();
-    let Outcome { mut models, manifest, evaluation } = outcome;
+    let Outcome {
+        mut models,
+        manifest,
+        evaluation,
+    } = outcome;
     let beside = [("history.jsonl", history.as_bytes())];
     let folder_of_base = base.map(|base| base.folder.as_path());
-    bundle::save(folder, manifest, learning.schema(), &mut models, folder_of_base, &beside)
-        .map_err(Failure::broken)?;
+    bundle::save(
+        folder,
+        manifest,
+        learning.schema(),
+        &mut models,
+        folder_of_base,
+        &beside,
+    )
+    .map_err(Failure::broken)?;
     show("validation", &evaluation, out);
-    out.note(format!("bundle written to {} after {seconds:.1} s of training", folder.display()));
+    out.note(format!(
+        "bundle written to {} after {seconds:.1} s of training",
+        folder.display()
+    ));
     Ok(evaluation)
 }
 
@@ -136,7 +183,10 @@ fn pass(gate: &Gate, evaluation: &Evaluation) -> Result<(), Failure> {
         match evaluation.tasks.iter().find(|(name, _)| name == task.as_str()) {
             Some((_, found)) if found.scores.macro_f1 >= *least => {}
             Some((_, found)) => {
-                missed.push(format!("{task}: macro-F1 {:.3}, expected at least {least}", found.scores.macro_f1));
+                missed.push(format!(
+                    "{task}: macro-F1 {:.3}, expected at least {least}",
+                    found.scores.macro_f1
+                ));
             }
             None => missed.push(format!("{task}: no labelled example to measure macro-F1 on")),
         }
@@ -144,7 +194,10 @@ fn pass(gate: &Gate, evaluation: &Evaluation) -> Result<(), Failure> {
     if missed.is_empty() {
         return Ok(());
     }
-    Err(Failure::refused(format!("the gate is not passed: {}", missed.join("; "))))
+    Err(Failure::refused(format!(
+        "the gate is not passed: {}",
+        missed.join("; ")
+    )))
 }
 
 fn failure(error: RunError) -> Failure {

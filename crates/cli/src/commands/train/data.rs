@@ -28,19 +28,32 @@ pub fn load(recipe: &Recipe, root: &Path, accept: bool, out: &mut Output) -> Res
     let profile: Profile = recipe.clean.profile.parse().map_err(Failure::misused)?;
     let cleaner = Cleaner::new(profile);
     let files = |paths: &[PathBuf]| records(recipe, root, paths);
-    let mut parts = [files(&recipe.data.train)?, files(&recipe.data.validation)?, files(&recipe.data.test)?];
+    let mut parts = [
+        files(&recipe.data.train)?,
+        files(&recipe.data.validation)?,
+        files(&recipe.data.test)?,
+    ];
     let columns: Vec<(TaskName, String)> = match &recipe.schema {
         Some(_) if recipe.tasks.is_empty() => Vec::new(),
         _ => recipe
             .tasks
             .0
             .iter()
-            .map(|(name, task)| (name.clone(), task.column.clone().unwrap_or_else(|| name.as_str().to_owned())))
+            .map(|(name, task)| {
+                (
+                    name.clone(),
+                    task.column.clone().unwrap_or_else(|| name.as_str().to_owned()),
+                )
+            })
             .collect(),
     };
     let schema = schema(recipe, root, &parts, &columns)?;
     let columns = if columns.is_empty() {
-        schema.tasks().iter().map(|task| (task.name().clone(), task.name().as_str().to_owned())).collect()
+        schema
+            .tasks()
+            .iter()
+            .map(|task| (task.name().clone(), task.name().as_str().to_owned()))
+            .collect()
     } else {
         columns
     };
@@ -48,18 +61,26 @@ pub fn load(recipe: &Recipe, root: &Path, accept: bool, out: &mut Output) -> Res
     check(&schema, &columns, &cleaner, &parts, accept, out)?;
     let build = |records: Vec<Record>| {
         // What is wrong with single rows was told by the check above.
-        Dataset::build(schema.clone(), &columns, records, &cleaner).map(|(dataset, _)| dataset).map_err(Failure::misused)
+        Dataset::build(schema.clone(), &columns, records, &cleaner)
+            .map(|(dataset, _)| dataset)
+            .map_err(Failure::misused)
     };
     let [learning, validation, test] = parts;
     let test = if test.is_empty() { None } else { Some(build(test)?) };
-    Ok(Datasets { learning: build(learning)?, validation: build(validation)?, test })
+    Ok(Datasets {
+        learning: build(learning)?,
+        validation: build(validation)?,
+        test,
+    })
 }
 
 fn records(recipe: &Recipe, root: &Path, paths: &[PathBuf]) -> Result<Vec<Record>, Failure> {
     let labels = recipe.data.labels.as_ref().map(|path| root.join(path));
     let mut all = Vec::new();
     for path in paths {
-        let options = read::Options { labels: labels.clone() };
+        let options = read::Options {
+            labels: labels.clone(),
+        };
         let reader = read::open_with(root.join(path), &options).map_err(Failure::misused)?;
         for record in reader {
             all.push(record.map_err(|error| {
@@ -103,9 +124,16 @@ fn set_aside(
     columns: &[(TaskName, String)],
     parts: &mut [Vec<Record>; 3],
 ) -> Result<(), Failure> {
-    let Split { validation, test, by_date } = match (&recipe.data.split, parts[1].is_empty()) {
+    let Split {
+        validation,
+        test,
+        by_date,
+    } = match (&recipe.data.split, parts[1].is_empty()) {
         (Some(split), _) => split.clone(),
-        (None, true) => Split { test: 0.0, ..Split::default() },
+        (None, true) => Split {
+            test: 0.0,
+            ..Split::default()
+        },
         (None, false) => return Ok(()),
     };
     let [learning, validation_part, test_part] = parts;
@@ -117,7 +145,10 @@ fn set_aside(
         order: if by_date { Order::ByDate } else { Order::Stratified },
         similar: None,
     };
-    let texts: Vec<String> = clean_texts(learning, cleaner).iter().map(|text| text.model_text(None)).collect();
+    let texts: Vec<String> = clean_texts(learning, cleaner)
+        .iter()
+        .map(|text| text.model_text(None))
+        .collect();
     // The last task is the finest where tasks have a hierarchy.
     let column = columns.last().map(|(_, column)| column.as_str());
     let rows: Vec<Row<'_>> = learning
@@ -153,11 +184,28 @@ fn check(
 ) -> Result<(), Failure> {
     let texts: Vec<Vec<String>> = parts
         .iter()
-        .map(|records| clean_texts(records, cleaner).iter().map(|text| text.model_text(None)).collect())
+        .map(|records| {
+            clean_texts(records, cleaner)
+                .iter()
+                .map(|text| text.model_text(None))
+                .collect()
+        })
         .collect();
-    let part = |n: usize| Inspected { records: &parts[n], texts: &texts[n], unreadable: &[] };
+    let part = |n: usize| Inspected {
+        records: &parts[n],
+        texts: &texts[n],
+        unreadable: &[],
+    };
     let others: Vec<Inspected<'_>> = (1..3).filter(|n| !parts[*n].is_empty()).map(part).collect();
-    let report = inspect(part(0), &others, Some(Expected { schema, columns, rare_below: RARE_BELOW }));
+    let report = inspect(
+        part(0),
+        &others,
+        Some(Expected {
+            schema,
+            columns,
+            rare_below: RARE_BELOW,
+        }),
+    );
     let mut errors = 0;
     for finding in &report.findings {
         let word = match finding.severity {
@@ -169,7 +217,9 @@ fn check(
     }
     if errors > 0 && !accept {
         let refused = format!("{errors} of the data checks found errors");
-        return Err(Failure::refused(refused).hint("mend the data, or train all the same with --accept-findings"));
+        return Err(
+            Failure::refused(refused).hint("mend the data, or train all the same with --accept-findings")
+        );
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use crate::output::Output;
 use indicatif::{ProgressBar, ProgressStyle};
 use poststelle_kernels::Precision;
-use poststelle_train::fit::{Event, EvaluationReport, StepReport};
+use poststelle_train::fit::{EvaluationReport, Event, StepReport};
 use poststelle_train::run::Observed;
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -44,15 +44,25 @@ impl<'a> Watch<'a> {
     pub fn hear(&mut self, event: &Observed) {
         match event {
             Observed::Linear { texts } => {
-                self.say(format!("learning words from {texts} mails for {}", self.tasks.join(", ")));
+                self.say(format!(
+                    "learning words from {texts} mails for {}",
+                    self.tasks.join(", ")
+                ));
             }
-            Observed::Encoder { tasks, steps, precision } => {
+            Observed::Encoder {
+                tasks,
+                steps,
+                precision,
+            } => {
                 self.learning.clone_from(tasks);
                 let precision = match precision {
                     Precision::F32 => "f32",
                     Precision::Bf16 => "bf16",
                 };
-                self.say(format!("fine-tuning the encoder in {precision}: {steps} updates for {}", tasks.join(", ")));
+                self.say(format!(
+                    "fine-tuning the encoder in {precision}: {steps} updates for {}",
+                    tasks.join(", ")
+                ));
                 self.stretch = (Instant::now(), 0, 0);
                 self.said = Instant::now();
                 if self.out.is_terminal() {
@@ -62,8 +72,14 @@ impl<'a> Watch<'a> {
                     self.bar = Some(bar);
                 }
             }
-            Observed::Truncated { texts, of, max_tokens } => {
-                self.say(format!("{texts} of {of} mails are longer than {max_tokens} tokens and lose their end"));
+            Observed::Truncated {
+                texts,
+                of,
+                max_tokens,
+            } => {
+                self.say(format!(
+                    "{texts} of {of} mails are longer than {max_tokens} tokens and lose their end"
+                ));
             }
             Observed::Resumed(path) => self.say(format!("going on from {}", path.display())),
             Observed::Fit(Event::Step(report)) => self.step(report),
@@ -89,14 +105,21 @@ impl<'a> Watch<'a> {
         extend(&mut line, report);
         self.record(&line);
         let left = seconds / report.step.max(1) as f64 * report.steps.saturating_sub(report.step) as f64;
-        let text = format!("loss {:.3}, {samples:.1} mails/s, {tokens:.0} tokens/s", report.loss);
+        let text = format!(
+            "loss {:.3}, {samples:.1} mails/s, {tokens:.0} tokens/s",
+            report.loss
+        );
         if let Some(bar) = &self.bar {
             bar.set_position(report.step as u64);
             bar.set_message(text);
         } else if self.said.elapsed() >= PAUSE {
             self.said = Instant::now();
-            let StepReport { step, steps, epoch, .. } = report;
-            self.out.note(format!("  update {step} of {steps}, epoch {epoch:.2}, {text}, {left:.0} s left"));
+            let StepReport {
+                step, steps, epoch, ..
+            } = report;
+            self.out.note(format!(
+                "  update {step} of {steps}, epoch {epoch:.2}, {text}, {left:.0} s left"
+            ));
         }
     }
 
@@ -112,10 +135,17 @@ impl<'a> Watch<'a> {
             .filter_map(|(name, task)| Some(format!("{name} {:.3}", task.as_ref()?.macro_f1)))
             .collect();
         let mark = if report.best { ", best so far" } else { "" };
-        let end = if report.stopped { "; no better for a while, stopped" } else { "" };
+        let end = if report.stopped {
+            "; no better for a while, stopped"
+        } else {
+            ""
+        };
         let loss = report.loss;
         let scores = scores.join(", ");
-        self.say(format!("  epoch {}: validation loss {loss:.3}, macro-F1 {scores}{mark}{end}", report.epoch));
+        self.say(format!(
+            "  epoch {}: validation loss {loss:.3}, macro-F1 {scores}{mark}{end}",
+            report.epoch
+        ));
     }
 
     fn record(&mut self, line: &serde_json::Value) {
@@ -133,7 +163,9 @@ impl<'a> Watch<'a> {
 
 /// Adds the fields of `report` to a line.
 fn extend(line: &mut serde_json::Value, report: &impl serde::Serialize) {
-    if let (Some(line), Ok(serde_json::Value::Object(fields))) = (line.as_object_mut(), serde_json::to_value(report)) {
+    if let (Some(line), Ok(serde_json::Value::Object(fields))) =
+        (line.as_object_mut(), serde_json::to_value(report))
+    {
         line.extend(fields);
     }
 }
