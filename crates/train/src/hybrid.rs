@@ -1,50 +1,74 @@
 //! Fits how a hybrid puts its two models together.
 //!
-//! Only temperatures are fitted, on rows neither model was trained on; the share is fixed at one half. A fitted
-//! share would be a third number from a few hundred rows, for a curve that is flat around its middle: with
-//! both models on one scale, shares from 0.3 to 0.7 lie within a hundredth of macro-F1 of each other, and a model that
-//! is worth less has already been flattened by its temperature.
+//! Fitted on rows neither model was trained on: a temperature for each model, then the encoder's share of the pool by
+//! likelihood. On little data the words may know almost everything about a task and the encoder little, or the other way
+//! round; a fixed share would let the weaker one spoil the better one's answers.
 
 use poststelle_labels::ClassIndex;
-use poststelle_measure::{Rows, fit_temperature};
+use poststelle_measure::{Rows, Temperature, fit_temperature};
 use poststelle_nn::Logits;
-use poststelle_nn::hybrid::{Mix, TaskMix};
+use poststelle_nn::hybrid::{Mix, TaskMix, combine};
 
-/// The encoder's share of the pool, for every task.
-const SHARE: f32 = 0.5;
+/// The share where the data does not decide.
+const EVEN: f32 = 0.5;
 
-/// Brings each model's validation logits to one scale by a temperature of its own and weighs both alike.
+/// Shares that are tried, in tenths: `EVEN` first, so that it wins ties.
+const TENTHS: [u8; 11] = [5, 4, 6, 3, 7, 2, 8, 1, 9, 0, 10];
+
+/// Brings each model's validation logits to one scale by a temperature of its own and weighs them by likelihood.
+///
+/// The share is the one, in tenths, whose pool gives the gold labels the highest likelihood at its own best temperature.
 ///
 /// All three hold one entry per task in schema order; `gold[task][row]` is `None` where the row is not labelled.
-/// A task without a labelled row keeps both temperatures at 1.
+/// A task without a labelled row keeps both temperatures at 1 and weighs both alike.
 ///
 /// # Panics
 /// If logits and gold disagree on rows or classes: they come from one dataset and one schema.
 pub fn fit(words: &[Logits], encoder: &[Logits], gold: &[Vec<Option<ClassIndex>>]) -> Mix {
-    let temperature = |logits: &Logits, gold: &[Option<ClassIndex>]| {
-        let gold: Vec<Option<usize>> = gold.iter().map(|class| class.map(ClassIndex::position)).collect();
-        let scores = Rows::new(logits.values(), logits.classes()).expect("logits of a task with labels");
-        let fitted = fit_temperature(scores, &gold).expect("logits and gold of one dataset");
-        fitted.map_or(1.0, |fitted| fitted.value)
-    };
-    let tasks = words
-        .iter()
-        .zip(encoder)
-        .zip(gold)
-        .map(|((words, encoder), gold)| TaskMix {
-            words_temperature: temperature(words, gold),
-            encoder_temperature: temperature(encoder, gold),
-            encoder_share: SHARE,
-        });
+    let tasks = words.iter().zip(encoder).zip(gold);
     Mix {
-        tasks: tasks.collect(),
+        tasks: tasks
+            .map(|((words, encoder), gold)| fit_task(words, encoder, gold))
+            .collect(),
     }
+}
+
+fn fit_task(words: &Logits, encoder: &Logits, gold: &[Option<ClassIndex>]) -> TaskMix {
+    let gold: Vec<Option<usize>> = gold.iter().map(|class| class.map(ClassIndex::position)).collect();
+    let temperature = |logits: &Logits| fitted(logits, &gold).map_or(1.0, |fitted| fitted.value);
+    let even = TaskMix {
+        words_temperature: temperature(words),
+        encoder_temperature: temperature(encoder),
+        encoder_share: EVEN,
+    };
+    let mut best = (f64::INFINITY, even);
+    for tenths in TENTHS {
+        let mix = TaskMix {
+            encoder_share: f32::from(tenths) / 10.0,
+            ..even
+        };
+        let pool = combine(
+            &Mix { tasks: vec![mix] },
+            std::slice::from_ref(words),
+            std::slice::from_ref(encoder),
+        );
+        let nats = fitted(&pool[0], &gold).map_or(f64::INFINITY, |fitted| fitted.nll_after);
+        if nats < best.0 {
+            best = (nats, mix);
+        }
+    }
+    best.1
+}
+
+/// The best temperature of some logits; none without a labelled row.
+fn fitted(logits: &Logits, gold: &[Option<usize>]) -> Option<Temperature> {
+    let scores = Rows::new(logits.values(), logits.classes()).expect("logits of a task with labels");
+    fit_temperature(scores, gold).expect("logits and gold of one dataset")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use poststelle_nn::hybrid::combine;
 
     /// Logits that favour the gold class on all but every `wrong`th row, `sure` apart.
     fn logits(rows: usize, wrong: usize, first: usize, sure: f32) -> (Logits, Vec<Option<ClassIndex>>) {
@@ -87,6 +111,28 @@ mod tests {
         assert!(hits(&mixed[0], &gold[0]) >= hits(&good[0], &gold[0]));
     }
 
+    /// An encoder that guesses gets no say; one that knows more than the words gets most of it.
+    #[test]
+    fn the_share_follows_what_each_model_knows() {
+        let (good, gold) = logits(300, 20, 1, 4.0);
+        let guess = Logits::new(
+            300,
+            3,
+            (0..900).map(|i| ((i * i) as f32 * 0.37).sin() * 5.0).collect(),
+        );
+        let share = |words: &Logits, encoder: &Logits| {
+            fit(
+                std::slice::from_ref(words),
+                std::slice::from_ref(encoder),
+                std::slice::from_ref(&gold),
+            )
+            .tasks[0]
+                .encoder_share
+        };
+        assert!(share(&good, &guess) < 0.2, "{}", share(&good, &guess));
+        assert!(share(&guess, &good) > 0.8, "{}", share(&guess, &good));
+    }
+
     #[test]
     fn a_task_without_a_label_is_left_as_it_is() {
         let (scores, gold) = logits(4, 2, 0, 3.0);
@@ -104,7 +150,7 @@ mod tests {
                 task.encoder_temperature,
                 task.encoder_share
             ),
-            (1.0, 1.0, SHARE)
+            (1.0, 1.0, EVEN)
         );
         assert!(mix.tasks[1].words_temperature.is_finite());
     }
