@@ -145,6 +145,8 @@ impl Encoder {
             .with_truncation(Some(truncation))
             .map_err(|error| invalid(&json, &error))?;
         tokenizer.with_padding(None);
+        // A mail that spells out `</s>` means the characters, not the end of the text.
+        tokenizer.set_encode_special_tokens(true);
         Ok(Self {
             tokenizer,
             prefix: prefix.to_owned(),

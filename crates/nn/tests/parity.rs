@@ -418,3 +418,11 @@ fn a_long_text_is_cut_and_says_so() {
     assert!(found[0].truncated && found[0].ids.len() == 8);
     assert!(!found[1].truncated);
 }
+
+#[test]
+fn special_tokens_spelled_out_in_a_mail_are_plain_text() {
+    let encoder = TextEncoder::open(&fixture("tokens").join("cased"), 64, "").unwrap();
+    let ids = &encoder.encode(&["eins [SEP] zwei"]).unwrap()[0].ids;
+    let end = ids[ids.len() - 1];
+    assert_eq!(ids.iter().filter(|id| **id == end).count(), 1, "{ids:?}");
+}
