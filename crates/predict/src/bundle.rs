@@ -2,7 +2,7 @@
 
 use crate::{Classify, ModelError, Policy, PolicyError, Predictor, TaskPolicy};
 use poststelle_labels::Schema;
-use poststelle_mail::{Cleaner, Profile};
+use poststelle_mail::{Cleaner, Profile, UnknownProfile};
 use poststelle_measure::Bands;
 use poststelle_nn::Logits;
 use poststelle_nn::bundle::{Bundle, Calibration};
@@ -21,11 +21,8 @@ impl Classify for Bundle {
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
     /// A way of cleaning this build does not know.
-    #[error("the bundle's mails were cleaned as `{found}`, expected `request`, `author` or `decode`")]
-    Profile {
-        /// The profile's name.
-        found: String,
-    },
+    #[error("the bundle's mails were cleaned in an unknown way")]
+    Profile(#[from] UnknownProfile),
     /// Its calibration makes no policy.
     #[error("the bundle's calibration cannot be used")]
     Policy(#[from] PolicyError),
@@ -37,12 +34,7 @@ impl TryFrom<Bundle> for Predictor {
     /// Joins a bundle's model with its own cleaning and calibration.
     fn try_from(bundle: Bundle) -> Result<Self, BundleError> {
         let manifest = bundle.manifest();
-        let profile = match manifest.clean_profile.as_str() {
-            "request" => Profile::Request,
-            "author" => Profile::Author,
-            "decode" => Profile::Decode,
-            other => return Err(BundleError::Profile { found: other.into() }),
-        };
+        let profile: Profile = manifest.clean_profile.parse()?;
         let policy = Policy::new(bundle.schema(), |task| {
             let Calibration {
                 temperature,
