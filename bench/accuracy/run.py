@@ -3,7 +3,7 @@
     python3 bench/accuracy/run.py --data FOLDER [--datasets de52,massive,banking77,cfpb] [--kinds linear,single,multi,hybrid]
 
 FOLDER holds the datasets in the layout of `DATASETS`. Each run is `poststelle train --recipe … --json` with the defaults and what
-`DATASETS` says; figures are those of the evaluation file, which nothing was chosen on except where it is the validation file.
+`DATASETS` says; README.md says which choices looked at the evaluation files.
 """
 
 import argparse
