@@ -107,6 +107,78 @@ fn mail_exports_become_a_bundle_that_answers() {
     assert!(said(&refused).contains("topic"));
 }
 
+/// A hybrid is its two models: alone, its linear side answers exactly as the linear model trained by itself.
+#[test]
+fn a_hybrid_tells_what_each_of_its_models_reaches_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let made = poststelle(&[
+        "sample",
+        "--count",
+        "400",
+        "--seed",
+        "5",
+        "--out",
+        text(folder.path()),
+    ]);
+    assert!(made.status.success(), "{}", said(&made));
+    let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/tiny-model/bert");
+    std::fs::write(
+        at("recipe.toml"),
+        format!(
+            "schema = 'labels.toml'\n[data]\ntrain = ['mails.mbox']\nlabels = 'labels.csv'\nsplit = {{}}\n\
+             [model]\nbase = '{}'\n[train]\nepochs = 1\n",
+            text(&base)
+        ),
+    )
+    .unwrap();
+    let recipe = at("recipe.toml");
+    let train = |kind: &str| -> serde_json::Value {
+        let kind_key = format!("model.kind={kind}");
+        let bundle = at(kind);
+        let trained = poststelle(&[
+            "train",
+            "--recipe",
+            text(&recipe),
+            "--out",
+            text(&bundle),
+            "--set",
+            &kind_key,
+            "--accept-findings",
+            "--json",
+        ]);
+        assert!(trained.status.success(), "{}", said(&trained));
+        serde_json::from_slice(&trained.stdout).unwrap()
+    };
+    let [hybrid, linear, encoder] = ["hybrid", "linear", "encoder"].map(train);
+    assert!(linear["alone"].is_null());
+    for (side, single) in [("linear", &linear), ("encoder", &encoder)] {
+        for part in ["validation", "test"] {
+            for task in ["business_unit", "queue", "topic"] {
+                let score =
+                    |report: &serde_json::Value| report[part]["tasks"][task]["macro_f1"].as_f64().unwrap();
+                let (alone, single) = (score(&hybrid["alone"][side]), score(single));
+                assert!(
+                    (alone - single).abs() < 1e-9,
+                    "{side} {part} {task}: {alone}, {single}"
+                );
+            }
+        }
+    }
+
+    let (mails, labels) = (at("mails.mbox"), at("labels.csv"));
+    let evaluate = |kind: &str| {
+        let bundle = at(kind);
+        let files = ["--data", text(&mails), "--labels", text(&labels)];
+        let output = poststelle(&[&["evaluate", text(&bundle), "--alone", "linear"][..], &files].concat());
+        (output.status.code(), said(&output))
+    };
+    assert_eq!(evaluate("hybrid").0, Some(0));
+    let (code, message) = evaluate("linear");
+    assert_eq!(code, Some(2));
+    assert!(message.contains("hybrid"), "{message}");
+}
+
 #[test]
 fn wrong_recipes_are_misuse_and_name_what_is_wrong() {
     let folder = tempfile::tempdir().unwrap();

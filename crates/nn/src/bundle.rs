@@ -11,10 +11,10 @@
 //! A bundle is written to a new directory and renamed into place, so there is never half of one. It also opens as a
 //! `model.tar.gz`.
 
-use crate::encode::{Encoder as TextEncoder, TokenizerError};
+use crate::encode::{self, Encoder as TextEncoder, TokenizerError};
 use crate::encoder::{Config, Linear};
 use crate::hf::{self, Checkpoint, CheckpointError};
-use crate::hybrid;
+use crate::hybrid::{self, Side};
 use crate::logits::Logits;
 use crate::model::{EncoderModel, Part, Sharing};
 use crate::network::{Network, Pooling};
@@ -215,9 +215,6 @@ pub enum SaveError {
     /// The encoder's weights cannot be written.
     #[error(transparent)]
     Weights(#[from] CheckpointError),
-    /// The tokenizer cannot be written.
-    #[error(transparent)]
-    Tokenizer(#[from] TokenizerError),
     /// The linear model cannot be written.
     #[error(transparent)]
     Words(#[from] words::SaveError),
@@ -314,6 +311,29 @@ impl Bundle {
         })
     }
 
+    /// Keeps one model of a hybrid, to see what it brings by itself; none if this is no hybrid.
+    ///
+    /// Its confidence keeps the temperature it had in the hybrid, fitted on validation for it alone. Bands were
+    /// chosen for both together and do not hold for one, so every answer is left to a person.
+    pub fn alone(mut self, side: Side) -> Option<Self> {
+        let mix = self.manifest.hybrid.take()?;
+        for (task, mix) in self.schema.tasks().iter().zip(&mix.tasks) {
+            let temperature = match side {
+                Side::Linear => mix.words_temperature,
+                Side::Encoder => mix.encoder_temperature,
+            };
+            if let Some(calibration) = self.manifest.calibration.get_mut(task.name()) {
+                calibration.temperature = temperature;
+                (calibration.auto, calibration.suggest) = (None, None);
+            }
+        }
+        match side {
+            Side::Linear => (self.models.encoder, self.manifest.encoder) = (None, None),
+            Side::Encoder => self.models.words = None,
+        }
+        Some(self)
+    }
+
     /// Compares every file of a bundle's directory with its digest.
     pub fn verify(folder: &Path) -> Result<(), OpenError> {
         let manifest = read_manifest(&folder.join("bundle.toml"))?;
@@ -357,7 +377,7 @@ impl Bundle {
 
 /// Writes a bundle to `folder`, which must not exist; `manifest.files` is filled in.
 ///
-/// `base` is the folder whose `config.json` the encoder has; `beside` are files kept with the models, such as the
+/// `base` is the folder whose `config.json` and tokenizer the encoder has; `beside` are files kept with the models, such as the
 /// run's history, by name.
 pub fn save(
     folder: &Path,
@@ -394,9 +414,12 @@ pub fn save(
         words.save(root)?;
     }
     if let Some(encoder) = &mut models.encoder {
-        encoder.text.save(root)?;
-        if let Some(base) = base {
-            let (from, to) = (base.join("config.json"), root.join("config.json"));
+        // As they are: a tokenizer written anew would be another file than the one the base model came with.
+        for name in std::iter::once("config.json").chain(encode::FILES) {
+            let Some(from) = base.map(|base| base.join(name)).filter(|from| from.exists()) else {
+                continue;
+            };
+            let to = root.join(name);
             std::fs::copy(&from, &to).map_err(|error| write(&to, &error))?;
         }
         let single = encoder.parts.len() > 1;

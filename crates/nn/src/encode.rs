@@ -111,6 +111,9 @@ pub enum TokenizerError {
     },
 }
 
+/// What a tokenizer is read from: `tokenizer.json`, or else the other two.
+pub const FILES: [&str; 3] = ["tokenizer.json", "vocab.txt", "tokenizer_config.json"];
+
 /// A checkpoint's tokenizer with a limit and a prefix.
 pub struct Encoder {
     tokenizer: Tokenizer,
@@ -179,19 +182,6 @@ impl Encoder {
         Ok(Encoding {
             ids: encoding.get_ids().to_vec(),
             truncated: !encoding.get_overflowing().is_empty(),
-        })
-    }
-
-    /// Writes `tokenizer.json` without limit or prefix, as other libraries expect it.
-    pub fn save(&self, folder: &Path) -> Result<(), TokenizerError> {
-        let path = folder.join("tokenizer.json");
-        let mut tokenizer = self.tokenizer.clone();
-        let saved = tokenizer
-            .with_truncation(None)
-            .and_then(|tokenizer| tokenizer.save(&path, false));
-        saved.map_err(|error| TokenizerError::Invalid {
-            path,
-            reason: error.to_string(),
         })
     }
 }

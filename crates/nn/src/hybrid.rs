@@ -20,6 +20,15 @@
 use crate::logits::Logits;
 use serde::{Deserialize, Serialize};
 
+/// One of a hybrid's two models.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// TF-IDF and logistic regression.
+    Linear,
+    /// The encoder.
+    Encoder,
+}
+
 /// How one task's logits are put together.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

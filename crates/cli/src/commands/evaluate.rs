@@ -1,11 +1,12 @@
 //! `evaluate`: how right a bundle is on labelled mails, and how much it may decide alone.
 
-use crate::commands::predict::open_bundle;
-use crate::failure::Failure;
+use crate::commands::predict::{open_alone, open_bundle};
+use crate::failure::{Failure, Kind};
 use crate::output::Output;
 use poststelle_corpus::{Dataset, Problem, Record, read};
 use poststelle_labels::{ClassIndex, Schema, TaskName};
 use poststelle_measure::{Evaluation, Seed, TaskEvaluation, report};
+use poststelle_nn::hybrid::Side;
 use poststelle_predict::Predictor;
 use std::path::{Path, PathBuf};
 
@@ -30,6 +31,9 @@ pub struct Args {
     /// For mail exports: a table with `message_id` and a column per task
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
+    /// Answer with one model of a hybrid, to see what it brings by itself
+    #[arg(long, value_name = "MODEL")]
+    alone: Option<Alone>,
     /// Print the evaluation as JSON
     #[arg(long)]
     json: bool,
@@ -41,16 +45,40 @@ pub struct Args {
     seed: u64,
 }
 
+/// The models of a hybrid as a person names them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Alone {
+    Linear,
+    Encoder,
+}
+
+impl From<Alone> for Side {
+    fn from(alone: Alone) -> Self {
+        match alone {
+            Alone::Linear => Self::Linear,
+            Alone::Encoder => Self::Encoder,
+        }
+    }
+}
+
 pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
     let Args {
         bundle,
         data,
         labels,
+        alone,
         json,
         html,
         seed,
     } = args;
-    let opened = open_bundle(&bundle)?;
+    let opened = match alone {
+        None => open_bundle(&bundle)?,
+        Some(side) => open_alone(&bundle, side.into())?.ok_or_else(|| Failure {
+            kind: Kind::Misused,
+            message: format!("`--alone` needs a hybrid, `{}` holds one model", bundle.display()),
+            hint: None,
+        })?,
+    };
     let options = read::Options { labels };
     let records: Vec<Record> = read::open_with(&data, &options)
         .and_then(|reader| reader.collect())

@@ -6,6 +6,7 @@ use clap::ValueEnum;
 use poststelle_corpus::{Content, Format, ReadError, Record, read};
 use poststelle_labels::Schema;
 use poststelle_nn::bundle::Bundle;
+use poststelle_nn::hybrid::Side;
 use poststelle_predict::{Content as MailContent, Mail, Named, Prediction, Predictor};
 use serde::Serialize;
 use std::io::{BufReader, stdin};
@@ -143,6 +144,15 @@ pub(super) struct Opened {
 
 /// Opens a bundle for answering.
 pub(super) fn open_bundle(path: &Path) -> Result<Opened, Failure> {
+    opened(open(path)?)
+}
+
+/// Opens one model of a hybrid's bundle; none if it is no hybrid.
+pub(super) fn open_alone(path: &Path, side: Side) -> Result<Option<Opened>, Failure> {
+    open(path)?.alone(side).map(opened).transpose()
+}
+
+fn open(path: &Path) -> Result<Bundle, Failure> {
     if !path.exists() {
         let message = format!("there is no bundle at `{}`", path.display());
         let hint = "make one with `poststelle train --recipe recipe.toml --out BUNDLE`".to_owned();
@@ -152,7 +162,10 @@ pub(super) fn open_bundle(path: &Path) -> Result<Opened, Failure> {
             hint: Some(hint),
         });
     }
-    let bundle = Bundle::open(path).map_err(Failure::misused)?;
+    Bundle::open(path).map_err(Failure::misused)
+}
+
+fn opened(bundle: Bundle) -> Result<Opened, Failure> {
     let recipe = bundle.manifest().recipe.clone();
     let predictor = Predictor::try_from(bundle).map_err(Failure::misused)?;
     Ok(Opened { predictor, recipe })

@@ -9,6 +9,7 @@ use data::{Datasets, load};
 use poststelle_base::BaseRef;
 use poststelle_measure::{Evaluation, Seed};
 use poststelle_nn::bundle;
+use poststelle_nn::hybrid::Side;
 use poststelle_train::recipe::{Gate, Kind};
 use poststelle_train::{Base, FitError, Inputs, Outcome, Recipe, RunError, run};
 use std::path::{Path, PathBuf};
@@ -17,7 +18,8 @@ use watch::Watch;
 /// Train a model and write it as a bundle
 ///
 /// Reads the recipe, checks the data, trains the linear model, the encoder or both, fits temperatures and bands on
-/// validation and writes the bundle with its history and figures. Stopped runs go on from --checkpoints. A run that
+/// validation and writes the bundle with its history and figures; of a hybrid it also tells what each of its two models
+/// reaches alone. Stopped runs go on from --checkpoints. A run that
 /// misses its gate ends refused; its bundle is kept.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -76,6 +78,24 @@ pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
         let evaluation = super::evaluate::evaluate(&predictor, test, Seed(recipe.train.seed), out)?;
         show("test", &evaluation, out);
         report["test"] = serde_json::to_value(&evaluation).map_err(Failure::broken)?;
+    }
+    for (name, side) in [("linear", Side::Linear), ("encoder", Side::Encoder)] {
+        let Some(opened) = super::predict::open_alone(&folder, side)? else {
+            break;
+        };
+        let parts = [
+            ("validation", Some(&datasets.validation)),
+            ("test", datasets.test.as_ref()),
+        ];
+        for (part, dataset) in parts
+            .into_iter()
+            .filter_map(|(part, dataset)| Some((part, dataset?)))
+        {
+            let evaluation =
+                super::evaluate::evaluate(&opened.predictor, dataset, Seed(recipe.train.seed), out)?;
+            show(&format!("{part}, {name} alone,"), &evaluation, out);
+            report["alone"][name][part] = serde_json::to_value(&evaluation).map_err(Failure::broken)?;
+        }
     }
     if json {
         out.json(&report)?;
