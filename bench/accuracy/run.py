@@ -24,16 +24,16 @@ DATASETS = {
     },
     "massive": {
         "train": "massive/de-DE_train.csv.gz", "validation": "massive/de-DE_validation.csv.gz", "on": "validation",
-        "tasks": {"scenario": None, "intent": None}, "set": ["train.epochs=3"],
+        "tasks": {"scenario": None, "intent": None}, "set": ["train.epochs=3", "train.batch=32"],
     },
     "banking77": {
         "train": "banking77/train.csv.gz", "validation": "banking77/validation.csv.gz", "test": "banking77/test.csv.gz",
-        "on": "test", "tasks": {"category": None}, "set": ["train.epochs=4"],
+        "on": "test", "tasks": {"category": None}, "set": ["train.epochs=4", "train.batch=32"],
     },
     "cfpb": {
         "train": "cfpb-complaints/train.csv.gz", "validation": "cfpb-complaints/validation.csv.gz",
         "test": "cfpb-complaints/test.csv.gz", "on": "test",
-        "tasks": {"product": None, "sub_product": None, "issue": None}, "set": ["train.epochs=1", "train.batch=16", "model.max_tokens=128"],
+        "tasks": {"product": None, "sub_product": None, "issue": None}, "set": ["train.epochs=1", "model.max_tokens=128"],
     },
 }
 

@@ -252,13 +252,13 @@ pub enum PrecisionChoice {
 pub struct Train {
     /// Passes over the data. Default 6.
     pub epochs: usize,
-    /// Examples a batch. Default 32.
+    /// Examples a batch. Default 16.
     pub batch: usize,
     /// Batches whose gradients are added up before an update. Default 1.
     pub accumulation: usize,
     /// Tokens computed at once; a larger batch is split, with the same result up to rounding. Default 8192.
     pub micro_batch_tokens: usize,
-    /// Peak learning rate of the topmost layer. Default 1e-4.
+    /// Peak learning rate of the topmost layer. Default 2e-4.
     pub learning_rate: f32,
     /// Peak learning rate of the heads. Default 1e-3.
     pub head_learning_rate: f32,
@@ -297,10 +297,10 @@ impl Default for Train {
     fn default() -> Self {
         Self {
             epochs: 6,
-            batch: 32,
+            batch: 16,
             accumulation: 1,
             micro_batch_tokens: 8192,
-            learning_rate: 1e-4,
+            learning_rate: 2e-4,
             head_learning_rate: 1e-3,
             layer_decay: 1.0,
             warmup: 0.1,
