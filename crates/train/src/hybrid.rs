@@ -1,23 +1,26 @@
 //! Fits how a hybrid puts its two models together.
 //!
-//! Fitted on rows neither model was trained on: a temperature for each model, then the encoder's share of the pool by
-//! likelihood. On little data the words may know almost everything about a task and the encoder little, or the other way
-//! round; a fixed share would let the weaker one spoil the better one's answers.
+//! Fitted on rows neither model was trained on: a temperature for each model by likelihood, then the encoder's share of
+//! the pool by macro-F1. On little data the words may know almost everything about a task and the encoder little, or the
+//! other way round; a fixed share would let the weaker one spoil the better one's answers, and so would the likelihood,
+//! which a poor model can improve by making rare labels rarer.
 
 use poststelle_labels::ClassIndex;
-use poststelle_measure::{Rows, Temperature, fit_temperature};
+use poststelle_measure::{Confusion, Rows, Scores, Temperature, fit_temperature};
 use poststelle_nn::Logits;
 use poststelle_nn::hybrid::{Mix, TaskMix, combine};
 
 /// The share where the data does not decide.
 const EVEN: f32 = 0.5;
 
-/// Shares that are tried, in tenths: `EVEN` first, so that it wins ties.
+/// Shares that are tried, in tenths: from `EVEN` outwards, so that it wins ties.
 const TENTHS: [u8; 11] = [5, 4, 6, 3, 7, 2, 8, 1, 9, 0, 10];
 
-/// Brings each model's validation logits to one scale by a temperature of its own and weighs them by likelihood.
+/// Brings each model's validation logits to one scale by a temperature of its own and weighs them by macro-F1.
 ///
-/// The share is the one, in tenths, whose pool gives the gold labels the highest likelihood at its own best temperature.
+/// The share is the one, in tenths, whose favourites have the highest macro-F1; of equals, the one whose pool gives the
+/// gold labels the highest likelihood at its own best temperature. On these rows the pool is therefore never worse than
+/// the better of the two.
 ///
 /// All three hold one entry per task in schema order; `gold[task][row]` is `None` where the row is not labelled.
 /// A task without a labelled row keeps both temperatures at 1 and weighs both alike.
@@ -41,7 +44,7 @@ fn fit_task(words: &Logits, encoder: &Logits, gold: &[Option<ClassIndex>]) -> Ta
         encoder_temperature: temperature(encoder),
         encoder_share: EVEN,
     };
-    let mut best = (f64::INFINITY, even);
+    let mut best = (f64::NEG_INFINITY, f64::INFINITY, even);
     for tenths in TENTHS {
         let mix = TaskMix {
             encoder_share: f32::from(tenths) / 10.0,
@@ -52,12 +55,25 @@ fn fit_task(words: &Logits, encoder: &Logits, gold: &[Option<ClassIndex>]) -> Ta
             std::slice::from_ref(words),
             std::slice::from_ref(encoder),
         );
-        let nats = fitted(&pool[0], &gold).map_or(f64::INFINITY, |fitted| fitted.nll_after);
-        if nats < best.0 {
-            best = (nats, mix);
+        let (Some(score), Some(pooled)) = (macro_f1(&pool[0], &gold), fitted(&pool[0], &gold)) else {
+            continue;
+        };
+        if score > best.0 || (score == best.0 && pooled.nll_after < best.1) {
+            best = (score, pooled.nll_after, mix);
         }
     }
-    best.1
+    best.2
+}
+
+/// Macro-F1 of the favourites; none without a labelled row.
+fn macro_f1(logits: &Logits, gold: &[Option<usize>]) -> Option<f64> {
+    let probabilities = logits.softmax(1.0);
+    let favourites: Vec<usize> = (0..logits.rows())
+        .filter_map(|row| probabilities.best(row))
+        .collect();
+    let confusion =
+        Confusion::count(logits.classes(), gold, &favourites).expect("logits and gold of one dataset");
+    Scores::of(&confusion).map(|scores| scores.macro_f1)
 }
 
 /// The best temperature of some logits; none without a labelled row.
