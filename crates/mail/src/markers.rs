@@ -6,13 +6,16 @@
 
 use regex::{Regex, RegexBuilder};
 use serde::Deserialize;
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
-const LANGUAGES: [&str; 3] = [
-    include_str!("../lang/de.toml"),
-    include_str!("../lang/en.toml"),
-    include_str!("../lang/other.toml"),
-];
+/// The data files by name, with their text.
+macro_rules! languages {
+    ($($code:literal)*) => { &[$(($code, include_str!(concat!("../lang/", $code, ".toml")))),*] };
+}
+
+/// A new language is a file in `lang/` and its name here.
+const LANGUAGES: &[(&str, &str)] = languages! { "de" "en" "fr" "it" "es" "pt" "nl" "pl" "da" "sv" "other" };
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,6 +27,19 @@ struct Language {
     closing: Closing,
     device: Device,
     disclaimer: Disclaimer,
+    #[serde(default)]
+    person: Person,
+}
+
+impl Language {
+    /// Reads one data file.
+    ///
+    /// # Errors
+    /// One text naming the file, the line and what was expected there: a section or list that is
+    /// unknown, missing or of another type.
+    fn read(name: &str, text: &str) -> Result<Self, String> {
+        toml::from_str(text).map_err(|error| format!("lang/{name}.toml: {error}"))
+    }
 }
 
 #[derive(Deserialize)]
@@ -81,6 +97,12 @@ struct Disclaimer {
     banner: Vec<String>,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Person {
+    own: Vec<String>,
+}
+
 /// Which header a label names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Label {
@@ -93,27 +115,29 @@ pub(crate) enum Label {
 
 /// Patterns over single lines (or lines joined by a space), all languages in each.
 pub(crate) struct Markers {
-    pub(crate) subject_reply: Regex,
-    pub(crate) subject_forward: Regex,
-    pub(crate) subject_tag: Regex,
-    pub(crate) subject_tag_end: Regex,
+    pub(crate) subject_reply: Pattern,
+    pub(crate) subject_forward: Pattern,
+    pub(crate) subject_tag: Pattern,
+    pub(crate) subject_tag_end: Pattern,
     /// A header label at a line's start; the group that took part tells which.
-    header: Regex,
+    header: Pattern,
     /// A header label anywhere in a line that runs several together.
-    pub(crate) header_inside: Regex,
-    pub(crate) attribution_verb: Regex,
-    pub(crate) attribution: Regex,
-    pub(crate) attribution_prose: Regex,
-    pub(crate) separator_reply: Regex,
-    pub(crate) separator_forward: Regex,
-    pub(crate) separator_above: Regex,
-    pub(crate) closing: Regex,
-    pub(crate) closing_thanks: Regex,
-    pub(crate) device: Regex,
-    pub(crate) confidential: Vec<Regex>,
-    pub(crate) notice: Regex,
-    pub(crate) company: Vec<Regex>,
-    pub(crate) banner: Regex,
+    pub(crate) header_inside: LazyRegex,
+    pub(crate) attribution_verb: Pattern,
+    pub(crate) attribution: Pattern,
+    pub(crate) attribution_prose: Pattern,
+    pub(crate) separator_reply: Pattern,
+    pub(crate) separator_forward: Pattern,
+    pub(crate) separator_above: Pattern,
+    pub(crate) closing: Pattern,
+    pub(crate) closing_thanks: Pattern,
+    pub(crate) device: Pattern,
+    pub(crate) confidential: Vec<Pattern>,
+    pub(crate) notice: Pattern,
+    pub(crate) company: Vec<Pattern>,
+    pub(crate) banner: Pattern,
+    /// A writer speaking of themselves.
+    pub(crate) person: Pattern,
 }
 
 /// The compiled markers.
@@ -123,12 +147,13 @@ pub(crate) fn markers() -> &'static Markers {
 }
 
 impl Markers {
-    /// The data files are part of the program, so a broken one is a programming error.
+    /// The data files are part of the program, so a broken one is a programming error; the tests
+    /// below name it.
     #[allow(clippy::expect_used)]
     fn compile() -> Self {
         let languages: Vec<Language> = LANGUAGES
             .iter()
-            .map(|text| toml::from_str(text).expect("a language file is valid"))
+            .map(|(name, text)| Language::read(name, text).expect("a language file is valid"))
             .collect();
         let any = |words: fn(&Language) -> &Vec<String>| {
             let all: Vec<String> = languages
@@ -153,7 +178,7 @@ impl Markers {
         ];
         let header = words
             .each_ref()
-            .map(|(name, words)| format!("(?P<{name}>{words})"))
+            .map(|(name, words)| format!("(?<{name}>{words})"))
             .join("|");
         let inside = words.each_ref().map(|(_, words)| words.clone()).join("|");
         let groups = |lists: fn(&Language) -> &Vec<String>| {
@@ -165,7 +190,7 @@ impl Markers {
                         .filter_map(|l| lists(l).get(group))
                         .map(|word| spaced(word))
                         .collect();
-                    pattern(&words.join("|"))
+                    pattern(&ascii_edges(&words.join("|")))
                 })
                 .collect()
         };
@@ -184,7 +209,7 @@ impl Markers {
             header: pattern(&format!(
                 r"^[*_|•]{{0,3}}\s{{0,3}}(?:{header})\s?{mark}\s?[:：]{mark}"
             )),
-            header_inside: pattern(&format!(r"(?:{inside})\s?{mark}\s?[:：]")),
+            header_inside: lazy(&format!(r"(?:{inside})\s?{mark}\s?[:：]")),
             attribution_verb: pattern(&format!(r"\b(?:{})\b", any(|l| &l.attribution.verb))),
             attribution: pattern(&format!(
                 r"^[-–—*|\s]{{0,6}}(?:{})\s?(?:[:：*]{{1,3}}[-–—*\s]{{0,4}}|-{{3,}})$",
@@ -210,11 +235,16 @@ impl Markers {
                 any(|l| &l.device.line)
             )),
             confidential: groups(|l| &l.disclaimer.confidential),
-            notice: pattern(&any(|l| &l.disclaimer.notice)),
+            notice: pattern(&ascii_edges(&any(|l| &l.disclaimer.notice))),
             company: groups(|l| &l.disclaimer.company),
             banner: pattern(&format!(
                 r"^[-–—*_\s\[(|!⚠]*(?:extern(?:al|e e-?mail|e mail)?\s?[\])]?[-:*\s|]{{1,4}})?(?:{})$",
                 any(|l| &l.disclaimer.banner)
+            )),
+            // Without `\b`, which sends text with an umlaut down the slow path of the engine.
+            person: pattern(&format!(
+                r"(?:^|[\s,.;:(])(?:{})(?:[\s,.;:!?)]|$)",
+                any(|l| &l.person.own)
             )),
         }
     }
@@ -230,7 +260,8 @@ impl Markers {
         {
             return None;
         }
-        let found = self.header.captures(line)?;
+        let line = fold(line);
+        let found = self.header.regex.captures(&line)?;
         let label = [
             ("from", Label::From),
             ("sent", Label::Sent),
@@ -249,17 +280,119 @@ const SUBJECT_TAG_START: &str = r"^(?:\[[^\[\]]{0,20}(?:ticket|request|case|vorg
 /// The same at its end.
 const SUBJECT_TAG_END: &str = r"(?:\[[^\[\]]{0,20}(?:ticket|request|case|vorgang|anfrage|fall|ref|id|#)[^\[\]]{0,40}\]|\[\d{3,}\]|\((?:ticket|case|vorgang|ref)[^()]{0,40}\))$";
 
-/// A pattern with every space standing for any white space; ` ?` is an optional one.
-fn spaced(word: &str) -> String {
-    word.replace(" ?", r"\s*").replace(' ', r"\s+")
+/// A regular expression that is compiled when a mail first needs it: many never meet most mails.
+pub(crate) type LazyRegex = LazyLock<Regex, Box<dyn FnOnce() -> Regex + Send>>;
+
+/// A pattern without regard to case.
+///
+/// Text and pattern are both folded instead of asking the engine to: a regular expression that
+/// knows one case only is half the work to compile, which is most of the time the first mail takes.
+pub(crate) struct Pattern {
+    regex: LazyRegex,
 }
 
-/// Compiles one pattern, without regard to case.
+/// Where a pattern was found, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    start: usize,
+    end: usize,
+}
+
+impl Place {
+    pub(crate) fn start(self) -> usize {
+        self.start
+    }
+
+    pub(crate) fn end(self) -> usize {
+        self.end
+    }
+}
+
+impl Pattern {
+    pub(crate) fn is_match(&self, text: &str) -> bool {
+        self.regex.is_match(&fold(text))
+    }
+
+    /// The first place, which holds for `text` too: folding moves no byte.
+    pub(crate) fn find(&self, text: &str) -> Option<Place> {
+        let text = fold(text);
+        let found = self.regex.find(&text)?;
+        Some(Place {
+            start: found.start(),
+            end: found.end(),
+        })
+    }
+}
+
+/// A text in lower case, byte for byte as long.
+fn fold(text: &str) -> Cow<'_, str> {
+    if !text.is_ascii() {
+        Cow::Owned(text.chars().map(lower).collect())
+    } else if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(text.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+/// The lower case of a letter; of one that would grow or shrink by it, the letter.
+fn lower(letter: char) -> char {
+    let mut lower = letter.to_lowercase();
+    match (lower.next(), lower.next()) {
+        (Some(one), None) if one.len_utf8() == letter.len_utf8() => one,
+        _ => letter,
+    }
+}
+
+/// A pattern of the data files as the engine reads it: a space stands for any white space and ` ?`
+/// for an optional one, digits are those of ASCII, an apostrophe is either kind.
+fn spaced(word: &str) -> String {
+    let blank = r"[ \t\u{a0}\u{2007}\u{2009}\u{202f}]";
+    // Not `replace` twice: a class of blanks holds a blank.
+    word.replace(" ?", "\u{1}")
+        .replace(' ', &format!("{blank}+"))
+        .replace('\u{1}', &format!("{blank}*"))
+        .replace(r"\d", "[0-9]")
+        .replace('\'', "['’]")
+}
+
+/// A pattern with the word edges of ASCII. Those of Unicode send every text with an umlaut down
+/// the slow path of the engine, which costs most where whole paragraphs are read.
+fn ascii_edges(pattern: &str) -> String {
+    pattern.replace(r"\b", r"(?-u:\b)")
+}
+
+/// A pattern to compile later.
+fn pattern(text: &str) -> Pattern {
+    let mut folded = String::with_capacity(text.len());
+    let mut escaped = false;
+    for c in text.chars() {
+        // What follows a backslash is a class and not a letter.
+        if escaped {
+            folded.push(c);
+        } else {
+            folded.push(lower(c));
+        }
+        escaped = c == '\\' && !escaped;
+    }
+    Pattern {
+        regex: LazyLock::new(Box::new(move || compiled(&folded, false))),
+    }
+}
+
+/// The same for the engine's own way of passing over case.
+fn lazy(text: &str) -> LazyRegex {
+    let text = text.to_owned();
+    LazyLock::new(Box::new(move || compiled(&text, true)))
+}
+
 #[allow(clippy::expect_used)]
-fn pattern(text: &str) -> Regex {
+fn compiled(text: &str, insensitive: bool) -> Regex {
     RegexBuilder::new(text)
-        .case_insensitive(true)
+        .case_insensitive(insensitive)
         .size_limit(64 << 20)
+        // A full cache of states sends the engine down its slow path.
+        .dfa_size_limit(32 << 20)
         .build()
         .expect("a marker pattern is valid")
 }

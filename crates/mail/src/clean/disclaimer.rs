@@ -6,7 +6,7 @@
 //! several groups in one paragraph, particulars need several marks and no sentence about "ich".
 
 use super::{CutKind, Sheet};
-use crate::markers::markers;
+use crate::markers::{Pattern, markers};
 use regex::Regex;
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -19,10 +19,9 @@ pub(super) fn cut(sheet: &mut Sheet<'_>, own: Range<usize>) {
     banner(sheet, own.clone());
     for paragraph in paragraphs(sheet, own) {
         let text = joined(sheet, paragraph.clone());
-        let personal = PERSONAL.is_match(&text);
-        let groups = |patterns: &[Regex]| patterns.iter().filter(|pattern| pattern.is_match(&text)).count();
+        let groups = |patterns: &[Pattern]| patterns.iter().filter(|pattern| pattern.is_match(&text)).count();
         let confidential = groups(&markers().confidential);
-        if confidential >= 3 || confidential == 2 && !personal {
+        if confidential >= 3 || confidential == 2 && !personal(&text) {
             // A name or a closing above the notice belongs to the signature rule.
             let start = paragraph
                 .clone()
@@ -34,7 +33,7 @@ pub(super) fn cut(sheet: &mut Sheet<'_>, own: Range<usize>) {
         company(sheet, paragraph.clone(), groups(&markers().company));
         for at in paragraph {
             let words = sheet.lines[at].words;
-            if words.len() <= 400 && markers().notice.is_match(words) && !PERSONAL.is_match(words) {
+            if words.len() <= 400 && markers().notice.is_match(words) && !personal(words) {
                 sheet.cut(at..at + 1, CutKind::Disclaimer, "notice");
             }
         }
@@ -61,7 +60,7 @@ fn company(sheet: &mut Sheet<'_>, paragraph: Range<usize>, groups: usize) {
         let words = sheet.lines[at].words;
         words.len() <= 500
             && markers().company.iter().any(|pattern| pattern.is_match(words))
-            && !PERSONAL.is_match(words)
+            && !personal(words)
     };
     let lines: Vec<usize> = paragraph.filter(|&at| holds(at)).collect();
     let (Some(&first), Some(&last)) = (lines.first(), lines.last()) else {
@@ -112,6 +111,10 @@ fn pattern(text: &str) -> Regex {
 }
 
 /// Somebody speaks of themselves, as a client does and a notice does not.
+fn personal(text: &str) -> bool {
+    PERSONAL.is_match(text) || markers().person.is_match(text)
+}
+
 static PERSONAL: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"(?i)\b(?:ich|mir|mich|mein|meine|meinen|meiner|meinem|i|my|i'm|i've|mine)\b"));
 
