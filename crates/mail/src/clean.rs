@@ -20,6 +20,7 @@ use crate::{Defect, language, subject};
 use serde::Serialize;
 use std::fmt;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 /// Zones inside zones; a deeper forward is kept as it stands.
 const DEPTH: usize = 6;
@@ -97,8 +98,7 @@ impl Cleaner {
         let text = tidy(body, &kept);
         CleanText {
             subject: subject.words.to_owned(),
-            language: language::detect(&text)
-                .or_else(|| language::detect(&format!("{} {text}", subject.words))),
+            language: OnceLock::new(),
             text,
             body: body.to_owned(),
             kept,
@@ -308,7 +308,8 @@ pub struct CleanText {
     body: String,
     kept: Vec<Range<usize>>,
     cuts: Vec<Cut>,
-    language: Option<&'static str>,
+    /// Found when first asked for: it takes longer than all the rules together.
+    language: OnceLock<Option<&'static str>>,
     defects: Vec<Defect>,
 }
 
@@ -334,8 +335,11 @@ impl CleanText {
     }
 
     /// ISO 639-1 code of the kept text's language, `None` when unsure.
-    pub fn language(&self) -> Option<&str> {
-        self.language
+    pub fn language(&self) -> Option<&'static str> {
+        *self.language.get_or_init(|| {
+            language::detect(&self.text)
+                .or_else(|| language::detect(&format!("{} {}", self.subject, self.text)))
+        })
     }
 
     /// What was wrong with the mail.
@@ -382,7 +386,7 @@ impl fmt::Debug for CleanText {
             .field("text", &Hidden(&self.text))
             .field("body", &Hidden(&self.body))
             .field("cuts", &self.cuts)
-            .field("language", &self.language)
+            .field("language", &self.language())
             .field("defects", &self.defects)
             .finish_non_exhaustive()
     }

@@ -190,7 +190,7 @@ impl Markers {
                         .filter_map(|l| lists(l).get(group))
                         .map(|word| spaced(word))
                         .collect();
-                    pattern(&ascii_edges(&words.join("|")))
+                    pattern(&words.join("|"))
                 })
                 .collect()
         };
@@ -235,13 +235,12 @@ impl Markers {
                 any(|l| &l.device.line)
             )),
             confidential: groups(|l| &l.disclaimer.confidential),
-            notice: pattern(&ascii_edges(&any(|l| &l.disclaimer.notice))),
+            notice: pattern(&any(|l| &l.disclaimer.notice)),
             company: groups(|l| &l.disclaimer.company),
             banner: pattern(&format!(
                 r"^[-–—*_\s\[(|!⚠]*(?:extern(?:al|e e-?mail|e mail)?\s?[\])]?[-:*\s|]{{1,4}})?(?:{})$",
                 any(|l| &l.disclaimer.banner)
             )),
-            // Without `\b`, which sends text with an umlaut down the slow path of the engine.
             person: pattern(&format!(
                 r"(?:^|[\s,.;:(])(?:{})(?:[\s,.;:!?)]|$)",
                 any(|l| &l.person.own)
@@ -349,17 +348,30 @@ fn lower(letter: char) -> char {
 fn spaced(word: &str) -> String {
     let blank = r"[ \t\u{a0}\u{2007}\u{2009}\u{202f}]";
     // Not `replace` twice: a class of blanks holds a blank.
-    word.replace(" ?", "\u{1}")
+    ascii_classes(word)
+        .replace(" ?", "\u{1}")
         .replace(' ', &format!("{blank}+"))
         .replace('\u{1}', &format!("{blank}*"))
-        .replace(r"\d", "[0-9]")
         .replace('\'', "['’]")
 }
 
-/// A pattern with the word edges of ASCII. Those of Unicode send every text with an umlaut down
-/// the slow path of the engine, which costs most where whole paragraphs are read.
-fn ascii_edges(pattern: &str) -> String {
-    pattern.replace(r"\b", r"(?-u:\b)")
+/// A pattern with the digits and word edges of ASCII: before a letter, a group or a class `\b`
+/// becomes the edge of a word's start, elsewhere that of its end. The edges of Unicode send every
+/// text with an umlaut down the slow path of the engine; a half edge looks at one side only, so a
+/// word may itself begin or end with an accent.
+pub(crate) fn ascii_classes(pattern: &str) -> String {
+    let pattern = pattern.replace(r"\d", "[0-9]");
+    let mut parts = pattern.split(r"\b");
+    let mut found = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        found.push_str(match part.chars().next() {
+            Some('{') => r"\b",
+            Some(next) if next.is_alphanumeric() || matches!(next, '(' | '[') => r"(?-u:\b{start-half})",
+            _ => r"(?-u:\b{end-half})",
+        });
+        found.push_str(part);
+    }
+    found
 }
 
 /// A pattern to compile later.
@@ -375,6 +387,7 @@ fn pattern(text: &str) -> Pattern {
         }
         escaped = c == '\\' && !escaped;
     }
+    let folded = ascii_classes(&folded);
     Pattern {
         regex: LazyLock::new(Box::new(move || compiled(&folded, false))),
     }
@@ -382,7 +395,7 @@ fn pattern(text: &str) -> Pattern {
 
 /// The same for the engine's own way of passing over case.
 fn lazy(text: &str) -> LazyRegex {
-    let text = text.to_owned();
+    let text = ascii_classes(text);
     LazyLock::new(Box::new(move || compiled(&text, true)))
 }
 

@@ -6,7 +6,7 @@
 //! several groups in one paragraph, particulars need several marks and no sentence about "ich".
 
 use super::{CutKind, Sheet};
-use crate::markers::{Pattern, markers};
+use crate::markers::{Pattern, ascii_classes, markers};
 use regex::Regex;
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -107,7 +107,7 @@ fn joined(sheet: &Sheet<'_>, lines: Range<usize>) -> String {
 
 #[allow(clippy::expect_used)]
 fn pattern(text: &str) -> Regex {
-    Regex::new(text).expect("a pattern of this file is valid")
+    Regex::new(&ascii_classes(text)).expect("a pattern of this file is valid")
 }
 
 /// Somebody speaks of themselves, as a client does and a notice does not.

@@ -9,7 +9,7 @@
 
 use super::quoted::is_rule;
 use super::{CutKind, Sheet, has_word};
-use crate::markers::markers;
+use crate::markers::{ascii_classes, markers};
 use regex::Regex;
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -327,9 +327,8 @@ fn is_strong_contact(words: &str) -> bool {
 
 #[allow(clippy::expect_used)]
 fn pattern(text: &str) -> Regex {
-    // The classes of ASCII do for digits and for what stands around them, and compile in a third of the time.
-    let text = text.replace(r"\d", "[0-9]").replace(r"\W", "[^a-zA-Z0-9_]");
-    Regex::new(&text).expect("a pattern of this file is valid")
+    // The classes of ASCII do for what stands around contact data, and compile in a third of the time.
+    Regex::new(&ascii_classes(text).replace(r"\W", "[^a-zA-Z0-9_]")).expect("a pattern of this file is valid")
 }
 
 static STRONG: LazyLock<Regex> = LazyLock::new(|| {
