@@ -6,8 +6,7 @@
 //! several groups in one paragraph, particulars need several marks and no sentence about "ich".
 
 use super::{CutKind, Sheet};
-use crate::markers::{Pattern, ascii_classes, markers};
-use regex::Regex;
+use crate::markers::{Pattern, markers, pattern};
 use std::ops::Range;
 use std::sync::LazyLock;
 
@@ -105,20 +104,15 @@ fn joined(sheet: &Sheet<'_>, lines: Range<usize>) -> String {
     text
 }
 
-#[allow(clippy::expect_used)]
-fn pattern(text: &str) -> Regex {
-    Regex::new(&ascii_classes(text)).expect("a pattern of this file is valid")
-}
-
 /// Somebody speaks of themselves, as a client does and a notice does not.
 fn personal(text: &str) -> bool {
     PERSONAL.is_match(text) || markers().person.is_match(text)
 }
 
-static PERSONAL: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"(?i)\b(?:ich|mir|mich|mein|meine|meinen|meiner|meinem|i|my|i'm|i've|mine)\b"));
+static PERSONAL: LazyLock<Pattern> =
+    LazyLock::new(|| pattern(r"\b(?:ich|mir|mich|mein|meine|meinen|meiner|meinem|i|my|i'm|i've|mine)\b"));
 
-static LABELLED: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?i)^\W{0,4}[\p{L}./() -]{3,60}:\s?\S"));
+static LABELLED: LazyLock<Pattern> = LazyLock::new(|| pattern(r"^\W{0,4}[^:]{3,60}:\s?\S"));
 
 #[cfg(test)]
 mod tests {

@@ -14,8 +14,7 @@
 
 use super::forwarded;
 use crate::lines::Line;
-use crate::markers::{Label, markers};
-use regex::Regex;
+use crate::markers::{Label, Pattern, markers, pattern};
 use std::ops::Range;
 use std::sync::LazyLock;
 
@@ -296,7 +295,7 @@ fn divider(lines: &[Line<'_>], range: Range<usize>, base: usize) -> Option<Histo
 fn one_line_header(line: &str) -> bool {
     line.contains('@')
         && line.len() < 1200
-        && markers().header_inside.find_iter(line).take(3).count() == 3
+        && markers().header_inside.count(line, 3) == 3
         && markers()
             .label(line.trim_start_matches(['-', ' ']))
             .is_some_and(|(label, _)| label == Label::From)
@@ -423,10 +422,8 @@ fn notes_header(lines: &[Line<'_>], range: Range<usize>) -> Option<usize> {
 }
 
 /// A line that ends with date and time.
-static DATE_TIME: LazyLock<Regex> = LazyLock::new(|| {
-    #[allow(clippy::expect_used)]
-    Regex::new(r"\d{1,2}[./]\d{1,2}[./]\d{2,4},? \d{1,2}:\d{2}(:\d{2})?( ?[AP]M)?( [A-Z]{2,4})?$")
-        .expect("the pattern is valid")
+static DATE_TIME: LazyLock<Pattern> = LazyLock::new(|| {
+    pattern(r"\d{1,2}[./]\d{1,2}[./]\d{2,4},? \d{1,2}:\d{2}(:\d{2})?( ?[ap]m)?( [a-z]{2,4})?$")
 });
 
 /// Finds attribution lines; remembers the last line examined, so every line is examined once.

@@ -9,7 +9,7 @@
 
 use super::quoted::is_rule;
 use super::{CutKind, Sheet, has_word};
-use crate::markers::{ascii_classes, markers};
+use crate::markers::{Pattern, markers, pattern};
 use regex::Regex;
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -325,38 +325,53 @@ fn is_strong_contact(words: &str) -> bool {
     words.len() <= 240 && STRONG.is_match(words)
 }
 
-#[allow(clippy::expect_used)]
-fn pattern(text: &str) -> Regex {
-    // The classes of ASCII do for what stands around contact data, and compile in a third of the time.
-    Regex::new(&ascii_classes(text).replace(r"\W", "[^a-zA-Z0-9_]")).expect("a pattern of this file is valid")
-}
-
-static STRONG: LazyLock<Regex> = LazyLock::new(|| {
+static STRONG: LazyLock<Pattern> = LazyLock::new(|| {
+    let company = r"\b(?:gmbh|mbh|ohg|ltd|llc|inc|corp|e\.\s?v\.|e\.\s?k\.|s\.a\.|b\.v\.|gbr|plc)(?:\W|$)|\b(?:ag|kg|se|ug)\W*$";
+    let word =
+        "tel|telefon|fon|phone|mobil|mobile|handy|fax|telefax|hotline|durchwahl|cell|direct|office|tel\\.";
     pattern(
-        r"(?ix)\b(?:tel|telefon|fon|phone|mobil|mobile|handy|fax|telefax|hotline|durchwahl|cell|direct|office|tel\.)\b\s?[.:/|]*\s?[+(\d]
-        | ^\W{0,3}(?:[tfmpdw]|mob|ph)\s?[.:|]\s?[+(]?\d | ^\W{0,3}[+(]?\d[\d\s()/.\-–]{6,}\W*$ | \+\d{1,3}[\s(./-]*\d[\d\s()/.-]{5,}
-        | ^\W{0,3}(?:e-?mail|mail|web|internet|homepage|website|www)\b\s?[.:|] | ^\W{0,3}[\w.+-]+@[\w-]+\.[\w.-]+\W*$ | \bwww\.[\w-]+\.\w
-        | ^\W{0,3}<?https?://\S+\W*$ | \b(?:GmbH|mbH|OHG|Ltd|LLC|Inc|Corp|e\.\s?V\.|e\.\s?K\.|S\.A\.|B\.V\.|GbR|PLC)(?:\W|$) | \b(?:AG|KG|SE|UG)\W*$ | [\w.+-]+@[\w-]+\.\w+\W*$",
+        &[
+            &format!(r"\b(?:{word})\b\s?[.:/|]*\s?[+(\d]"),
+            r"^\W{0,3}(?:[tfmpdw]|mob|ph)\s?[.:|]\s?[+(]?\d",
+            r"^\W{0,3}[+(]?\d[\d\s()/.\-–]{6,}\W*$",
+            r"\+\d{1,3}[\s(./-]*\d[\d\s()/.-]{5,}",
+            r"^\W{0,3}(?:e-?mail|mail|web|internet|homepage|website|www)\b\s?[.:|]",
+            r"\bwww\.[a-z0-9_-]+\.[a-z0-9_]",
+            r"^\W{0,3}<?https?://\S+\W*$",
+            company,
+            r"[a-z0-9_.+-]+@[a-z0-9_-]+\.[a-z0-9_.-]+\W*$",
+        ]
+        .join("|"),
     )
 });
 
-static CONTACT: LazyLock<Regex> = LazyLock::new(|| {
+static CONTACT: LazyLock<Pattern> = LazyLock::new(|| {
     pattern(
-        r"(?i)(?:str\.|straße|strasse|weg|platz|allee|gasse|ring|ufer|damm|street|road|avenue|lane)\s?\d|^\W*(?:[dach]h?-)?\d{4,5}\s+\p{L}|\b\d+\s\w+\s(?:street|st|road|rd|ave|avenue|lane|blvd)\b|\b[A-Z]{2}\s\d{5}\b|postfach|p\.?o\.? box|abteilung|department|vertrieb|sales",
+        &[
+            r"(?:str\.|straße|strasse|weg|platz|allee|gasse|ring|ufer|damm|street|road|avenue|lane)\s?\d",
+            r"^\W*(?:[dach]h?-)?\d{4,5}\s+\p{L}",
+            r"\b\d+\s[a-z0-9_]+\s(?:street|st|road|rd|ave|avenue|lane|blvd)\b",
+            r"\b[a-z]{2}\s\d{5}\b",
+            r"postfach|p\.?o\.? box|abteilung|department|vertrieb|sales",
+        ]
+        .join("|"),
     )
 });
 
-static PERSON: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
-        r"(?i)\b(?:ich|wir|mir|mich|uns|bitte|sie|ihnen|mein|meine|meinen|unser|unsere|habe|haben|i|i'm|i'll|we|my|our|please|you|your|was|will)\b",
-    )
+static PERSON: LazyLock<Pattern> = LazyLock::new(|| {
+    let german = "ich|wir|mir|mich|uns|bitte|sie|ihnen|mein|meine|meinen|unser|unsere|habe|haben";
+    let english = "i|i'm|i'll|we|my|our|please|you|your|was|will";
+    pattern(&format!(r"\b(?:{german}|{english})\b"))
 });
 
-static ABBREVIATED: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"(?i)\b(?:e\.\s?v|e\.\s?k|inc|ltd|co|corp|str|nr|a\.g|s\.a|b\.v)\.$"));
+static ABBREVIATED: LazyLock<Pattern> =
+    LazyLock::new(|| pattern(r"\b(?:e\.\s?v|e\.\s?k|inc|ltd|co|corp|str|nr|a\.g|s\.a|b\.v)\.$"));
 
-static DASH_NAME: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"^(?:[-–—~]{1,3}\s?)\p{Lu}[\p{L}.]+(?:\s\p{Lu}[\p{L}.]*)?$"));
+/// "- Max Muster": the one pattern here to which capital letters matter.
+static DASH_NAME: LazyLock<Regex> = LazyLock::new(|| {
+    #[allow(clippy::expect_used)]
+    Regex::new(r"^(?:[-–—~]{1,3} ?)\p{Lu}[\p{L}.]+(?: \p{Lu}[\p{L}.]*)?$").expect("the pattern is valid")
+});
 
 #[cfg(test)]
 mod tests {
