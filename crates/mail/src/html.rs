@@ -302,15 +302,30 @@ impl Page {
         while !self.stack.is_empty() {
             self.pop();
         }
-        // An indented block is a quote at the mail's end or behind an introduction.
-        let last = self.text.len();
+        // An indented block is a quote behind an introduction, inside a quote, and at the mail's end,
+        // where only quotes follow it. "See my answers:" introduces nothing, a date or an address does.
         let text = &self.text;
+        let mut end = text.trim_end().len();
+        for mark in self.marks.iter_mut().rev() {
+            let last = mark.end >= end;
+            if mark.evidence == Evidence::Indent && last {
+                mark.evidence = Evidence::Quote;
+            }
+            if mark.evidence == Evidence::Quote && last {
+                end = text[..mark.start].trim_end().len();
+            }
+        }
         let mut until = 0;
         self.marks.retain_mut(|mark| {
-            let nested = mark.start < until;
             if mark.evidence == Evidence::Indent {
-                let introduced = text[..mark.start].ends_with([':', '：']);
-                if nested || introduced || mark.end >= last {
+                let line = text[..mark.start]
+                    .trim_end()
+                    .lines()
+                    .next_back()
+                    .unwrap_or_default();
+                let introduced =
+                    line.ends_with([':', '：']) && line.contains(|c: char| c == '@' || c.is_ascii_digit());
+                if mark.start < until || introduced {
                     mark.evidence = Evidence::Quote;
                 }
             }
@@ -537,6 +552,23 @@ mod tests {
                 (Evidence::Quote, "älter")
             ]
         );
+    }
+
+    #[test]
+    fn indented_text_is_a_quote_at_the_end_only() {
+        let quotes = |html: &str| {
+            let (text, marks) = render(html);
+            marks
+                .iter()
+                .map(|mark| text[mark.start..mark.end].trim().to_owned())
+                .collect::<Vec<_>>()
+        };
+        let indent = |text: &str| format!("<blockquote>{text}</blockquote>");
+        let (a, b) = (&indent("a"), &indent("b"));
+        assert_eq!(quotes(&format!("{a}neu{b}")), ["b"]);
+        assert_eq!(quotes(&format!("neu{a}<div></div>{b}")), ["a", "b"]);
+        assert_eq!(quotes(&format!("Siehe unten:{a}neu")), [""; 0]);
+        assert_eq!(quotes(&format!("Am 3.5. schrieb Eva:{a}neu")), ["a"]);
     }
 
     #[test]

@@ -458,7 +458,33 @@ impl Attributions {
 fn ends_like_attribution(words: &str) -> bool {
     words.trim_end_matches(['*', '_', ' ']).ends_with([':', '：'])
         || words.ends_with("----") && words.starts_with("--")
-        || words.ends_with('>') && words.starts_with(|c: char| c.is_ascii_digit())
+        || words.ends_with('>') && dated(words)
+        // Some programs leave out the colon.
+        || words.len() <= ATTRIBUTION && ends_with_verb(words)
+}
+
+/// True when a line begins with digits as a date or a time does.
+fn dated(words: &str) -> bool {
+    let first = words.split_whitespace().next().unwrap_or_default();
+    first.starts_with(|c: char| c.is_ascii_digit())
+        && first
+            .chars()
+            .all(|c| c.is_ascii_digit() || matches!(c, '.' | '/' | '-' | ':' | ','))
+}
+
+/// "… 2026 10:00 Eva <eva@example.com> wrote", without a colon: time, address and verb are evidence enough.
+fn ends_with_verb(words: &str) -> bool {
+    let Some(end) = words.rfind(['>', ')']) else {
+        return false;
+    };
+    let verb = words[end + 1..].trim();
+    (1..=24).contains(&verb.len())
+        && words.contains('@')
+        && has_time(words)
+        && markers()
+            .attribution_verb
+            .find(verb)
+            .is_some_and(|found| found.end() == verb.len())
 }
 
 /// The line at which the attribution that ends with `range` starts.
@@ -476,8 +502,8 @@ fn best_start(lines: &[Line<'_>], range: Range<usize>) -> Option<(usize, bool)> 
         } else {
             format!("{words} {joined}")
         };
-        let dated = words.starts_with(|c: char| c.is_ascii_digit()) && joined.contains('@');
-        let whole: &str = if dated && joined.ends_with('>') {
+        let dated = dated(words) && joined.contains('@');
+        let whole: &str = if dated && joined.ends_with('>') || ends_with_verb(&joined) {
             &format!("{joined}:")
         } else {
             &joined
@@ -568,6 +594,8 @@ mod tests {
             "Ja\n\nMax Muster <max@example.com> schrieb am Di., 16. Aug. 2016\num 12:52 Uhr:\n\n> alt\n> alt",
             "Ja\n\nAm Di., 16. Aug. 2016 um 12:52 Uhr schrieb Max Muster mit langem Namen\n<\nmax@example.com>:\n\nalt",
             "Ja\n\nOn Tue, Jun 17, 2025 at 7:42 PM, Max <max@example.com>\nwrote:\n\n> alt",
+            "Ja\n\nAm 17.06.2025 um 19:42 Uhr schrieb Max <\n4711abc@example.com>:\n\nalt",
+            "Ja\n\nOn Tue, 17 Jun 2025 07:42:11 +0200 Max <max@example.com> wrote\n\nalt",
             "Ja\n-----Ursprüngliche Nachricht-----\nalt",
             "Ja\n\nVon: Max [mailto:max@example.com]\nGesendet: Montag, 3. Mai 2026 10:00\nAn: Eva\nBetreff: Konto\n\nalt",
             "Ja\n\n________________________________\n*Von:* Max <max@example.com>\n*Gesendet:* Montag\n*An:* Eva\n*Betreff:* Konto\n\nalt",
@@ -590,6 +618,7 @@ mod tests {
             "Am Montag schrieb ich Ihnen folgendes:\nIch kündige.",
             "Betreff: Kündigung\n\nHiermit kündige ich.",
             "Ich schrieb gestern:\nbitte sperren",
+            "Unter der Adresse (max@example.com) schrieb mir jemand,\nich solle zahlen.",
             "ls -l > datei\nmehr Text",
         ] {
             assert_eq!(own(body), body);
