@@ -355,6 +355,12 @@ fn fold(text: &str) -> Cow<'_, str> {
 
 /// The lower case of a letter; of one that would grow or shrink by it, the letter.
 fn lower(letter: char) -> char {
+    match letter {
+        '\0'..'\u{80}' => return letter.to_ascii_lowercase(),
+        // What most mail holds besides needs no table.
+        'ß'..='ÿ' => return letter,
+        _ => {}
+    }
     let mut lower = letter.to_lowercase();
     match (lower.next(), lower.next()) {
         (Some(one), None) if one.len_utf8() == letter.len_utf8() => one,

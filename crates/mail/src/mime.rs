@@ -62,9 +62,9 @@ pub(crate) fn parse(raw: &[u8]) -> Message {
     let parsed = has_header(raw)
         .then(|| MessageParser::default().parse(raw))
         .flatten();
-    let Some(parsed) =
-        parsed.filter(|parsed| parsed.parts.first().is_some_and(|root| !root.headers.is_empty()))
-    else {
+    let readable =
+        |mail: &mail_parser::Message<'_>| mail.parts.first().is_some_and(|root| !root.headers.is_empty());
+    let Some(parsed) = parsed.filter(readable) else {
         let body = line_ends(&charset::decode(raw, None, &mut defects));
         defects.insert(0, Defect::NoHeaders);
         return Message {
@@ -86,7 +86,7 @@ pub(crate) fn parse(raw: &[u8]) -> Message {
             (name, address) => address.or(name).map(str::to_owned),
         }
     });
-    Message {
+    let message = Message {
         subject: parsed.subject().map(str::to_owned).and_then(subject_of),
         from,
         date: parsed
@@ -99,6 +99,20 @@ pub(crate) fn parse(raw: &[u8]) -> Message {
         body: text.body,
         marks: text.marks,
         defects,
+    };
+    take_apart(parsed);
+    message
+}
+
+/// Drops a mail level by level: mails one inside the other by the hundred thousand would use up
+/// the stack if each dropped the next.
+fn take_apart(mail: mail_parser::Message<'_>) {
+    let mut left = vec![mail];
+    while let Some(mail) = left.pop() {
+        left.extend(mail.parts.into_iter().filter_map(|part| match part.body {
+            PartType::Message(nested) => Some(nested),
+            _ => None,
+        }));
     }
 }
 

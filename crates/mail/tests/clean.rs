@@ -181,4 +181,14 @@ fn large_hostile_mails_are_read_to_the_end() {
         let text = Cleaner::default().clean(&Message::html("", html.repeat(1 << 16)));
         assert_eq!(text.rebuild(), text.body());
     }
+    for part in [
+        "Content-Type: message/rfc822\n\n",
+        "--b\nContent-Type: multipart/mixed; boundary=b\n\n",
+        "--b\n",
+        "=?utf-8?q?x?= ",
+    ] {
+        let raw = format!("Subject: x\n{}", part.repeat(1 << 16));
+        let text = Cleaner::default().clean(&Message::parse(raw.as_bytes()));
+        assert_eq!(text.rebuild(), text.body());
+    }
 }

@@ -162,6 +162,8 @@ fn is_company_of(rest: &str) -> bool {
 /// A closing formula and what stands below it, up to a postscript.
 fn closing(sheet: &mut Sheet<'_>, own: Range<usize>) {
     let lines = kept(sheet, own.clone());
+    // A mail of closings asks for each line many times.
+    let mut known: Vec<Option<bool>> = vec![None; lines.len()];
     for (index, &at) in lines.iter().enumerate() {
         let words = bare(sheet.lines[at].words);
         let tail = &lines[index + 1..];
@@ -181,8 +183,12 @@ fn closing(sheet: &mut Sheet<'_>, own: Range<usize>) {
         // What decides stands close by; looking further would cost quadratic time.
         let prose = tail
             .iter()
+            .zip(&mut known[index + 1..])
             .take(TAIL + 1)
-            .position(|&at| is_prose(sheet.lines[at].words) || is_postscript(sheet.lines[at].words));
+            .position(|(&at, known)| {
+                let words = sheet.lines[at].words;
+                *known.get_or_insert_with(|| is_prose(words) || is_postscript(words))
+            });
         // Behind a long underscore line stands an earlier mail.
         let prose = prose.filter(|&prose| {
             !tail[..prose]
