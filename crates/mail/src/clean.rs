@@ -12,7 +12,10 @@
 mod disclaimer;
 mod forwarded;
 mod quoted;
+mod rule;
 mod signature;
+
+pub use rule::Rule;
 
 use crate::lines::{self, Line};
 use crate::message::{Hidden, Message};
@@ -56,8 +59,8 @@ pub enum CutKind {
 pub struct Cut {
     /// What it holds.
     pub kind: CutKind,
-    /// The rule that cut it, a stable word.
-    pub rule: &'static str,
+    /// The rule that cut it.
+    pub rule: Rule,
     /// First byte in [`CleanText::body`].
     pub start: usize,
     /// Byte after the last.
@@ -84,8 +87,9 @@ impl Cleaner {
         if self.profile != Profile::Decode {
             let all = 0..sheet.lines.len();
             self.zone(&mut sheet, all, 0, subject.forwarded, 0);
+            // What a closing formula took holds words of the client; a quote's are somebody else's.
             if !sheet.has_words(0..sheet.lines.len()) {
-                sheet.restore(|kind, rule| kind == CutKind::Signature && rule == signature::CLOSING);
+                sheet.restore(|kind, rule| kind == CutKind::Signature && rule == Rule::Closing);
             }
             if !sheet.has_words(0..sheet.lines.len()) {
                 sheet.restore(|kind, _| matches!(kind, CutKind::Quoted | CutKind::Forwarded));
@@ -134,7 +138,7 @@ impl Cleaner {
             let forward = history.forward || (forwarded && level == 0);
             if !wrote && !forward {
                 for range in &own {
-                    sheet.restore_in(range.clone(), signature::CLOSING);
+                    sheet.restore_in(range.clone(), Rule::Closing);
                 }
                 wrote = own.iter().any(|range| sheet.has_words(range.clone()));
             }
@@ -167,7 +171,7 @@ impl Cleaner {
 struct Sheet<'a> {
     body: &'a str,
     lines: Vec<Line<'a>>,
-    fate: Vec<Option<(CutKind, &'static str)>>,
+    fate: Vec<Option<(CutKind, Rule)>>,
     /// How many `>` marks to take from each kept line.
     strip: Vec<usize>,
 }
@@ -183,7 +187,7 @@ impl<'a> Sheet<'a> {
         }
     }
 
-    fn cut(&mut self, range: Range<usize>, kind: CutKind, rule: &'static str) {
+    fn cut(&mut self, range: Range<usize>, kind: CutKind, rule: Rule) {
         for fate in &mut self.fate[range] {
             fate.get_or_insert((kind, rule));
         }
@@ -193,7 +197,7 @@ impl<'a> Sheet<'a> {
         self.fate[range].fill(None);
     }
 
-    fn restore(&mut self, which: impl Fn(CutKind, &'static str) -> bool) {
+    fn restore(&mut self, which: impl Fn(CutKind, Rule) -> bool) {
         for fate in &mut self.fate {
             if fate.is_some_and(|(kind, rule)| which(kind, rule)) {
                 *fate = None;
@@ -201,7 +205,7 @@ impl<'a> Sheet<'a> {
         }
     }
 
-    fn restore_in(&mut self, range: Range<usize>, restored: &str) {
+    fn restore_in(&mut self, range: Range<usize>, restored: Rule) {
         for fate in &mut self.fate[range] {
             if fate.is_some_and(|(_, rule)| rule == restored) {
                 *fate = None;
@@ -249,7 +253,7 @@ impl<'a> Sheet<'a> {
             let mut start = line.start;
             if self.strip[index] > 0 && line.marks > 0 {
                 start = after_marks(self.body, line, self.strip[index]);
-                cut(CutKind::Quoted, "quote-mark", line.start, start);
+                cut(CutKind::Quoted, Rule::QuoteMark, line.start, start);
             }
             match kept.last_mut() {
                 Some(last) if last.end == start => last.end = line.end,

@@ -22,7 +22,7 @@ mod profile;
 mod subject;
 mod transfer;
 
-pub use clean::{CleanText, Cleaner, Cut, CutKind, Profile};
+pub use clean::{CleanText, Cleaner, Cut, CutKind, Profile, Rule};
 pub use defect::Defect;
 pub use message::Message;
 pub use profile::UnknownProfile;

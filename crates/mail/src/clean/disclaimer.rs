@@ -5,7 +5,7 @@
 //! "vertraulich" that a client might mean. So one word is no evidence: a notice needs words of
 //! several groups in one paragraph, particulars need several marks and no sentence about "ich".
 
-use super::{CutKind, Sheet};
+use super::{CutKind, Rule, Sheet};
 use crate::markers::{Pattern, markers, pattern};
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -26,14 +26,14 @@ pub(super) fn cut(sheet: &mut Sheet<'_>, own: Range<usize>) {
                 .clone()
                 .find(|&at| sheet.lines[at].words.len() > 40)
                 .unwrap_or(paragraph.start);
-            sheet.cut(start..paragraph.end, CutKind::Disclaimer, "confidential");
+            sheet.cut(start..paragraph.end, CutKind::Disclaimer, Rule::Confidential);
             continue;
         }
         company(sheet, paragraph.clone(), groups(&markers().company));
         for at in paragraph {
             let words = sheet.lines[at].words;
             if words.len() <= 400 && markers().notice.is_match(words) && !personal(words) {
-                sheet.cut(at..at + 1, CutKind::Disclaimer, "notice");
+                sheet.cut(at..at + 1, CutKind::Disclaimer, Rule::Notice);
             }
         }
     }
@@ -45,7 +45,7 @@ fn banner(sheet: &mut Sheet<'_>, own: Range<usize>) {
     for at in first {
         let words = sheet.lines[at].words;
         if words.len() <= 600 && markers().banner.is_match(words) {
-            sheet.cut(at..at + 1, CutKind::Disclaimer, "banner");
+            sheet.cut(at..at + 1, CutKind::Disclaimer, Rule::Banner);
         }
     }
 }
@@ -67,7 +67,7 @@ fn company(sheet: &mut Sheet<'_>, paragraph: Range<usize>, groups: usize) {
     };
     // One mark alone is enough where the line is nothing but "Geschäftsführer: …".
     if groups >= 2 || lines.iter().all(|&at| LABELLED.is_match(sheet.lines[at].words)) {
-        sheet.cut(first..last + 1, CutKind::Disclaimer, "company");
+        sheet.cut(first..last + 1, CutKind::Disclaimer, Rule::Company);
     }
 }
 

@@ -12,7 +12,7 @@
 //!
 //! **Not here.** What a forward looks like: `forwarded.rs`.
 
-use super::forwarded;
+use super::{Rule, forwarded};
 use crate::lines::Line;
 use crate::markers::{Label, Pattern, markers, pattern};
 use std::ops::Range;
@@ -30,7 +30,7 @@ pub(super) struct Quote {
     pub(super) intro: Range<usize>,
     pub(super) block: Range<usize>,
     pub(super) forward: bool,
-    pub(super) rule: &'static str,
+    pub(super) rule: Rule,
 }
 
 /// An earlier mail from `start` to the end of its zone; its text begins at `content`.
@@ -38,7 +38,7 @@ pub(super) struct History {
     pub(super) start: usize,
     pub(super) content: usize,
     pub(super) forward: bool,
-    pub(super) rule: &'static str,
+    pub(super) rule: Rule,
 }
 
 /// What a zone repeats: marked blocks, and at most one history behind them.
@@ -72,7 +72,7 @@ pub(super) fn find(lines: &[Line<'_>], zone: Range<usize>, base: usize) -> Found
                     intro,
                     block,
                     forward,
-                    rule: "marked",
+                    rule: Rule::Marked,
                 });
             } else {
                 at = block.end;
@@ -94,7 +94,7 @@ pub(super) fn find(lines: &[Line<'_>], zone: Range<usize>, base: usize) -> Found
                     intro: start..next,
                     block: block.clone(),
                     forward,
-                    rule: "attribution",
+                    rule: Rule::Attribution,
                 });
                 at = block.end;
                 free = at;
@@ -106,7 +106,7 @@ pub(super) fn find(lines: &[Line<'_>], zone: Range<usize>, base: usize) -> Found
                     start,
                     content: end,
                     forward: false,
-                    rule: "attribution",
+                    rule: Rule::Attribution,
                 });
                 break;
             }
@@ -223,7 +223,7 @@ fn divider(lines: &[Line<'_>], range: Range<usize>, base: usize) -> Option<Histo
     let start = range.start;
     let line = &lines[start];
     let after = |at: usize| (at..range.end.min(at + 4)).find(|&next| !lines[next].is_blank());
-    let with_header = |content: usize, forward: bool, rule: &'static str| {
+    let with_header = |content: usize, forward: bool, rule: Rule| {
         let header = after(content).and_then(|next| header_block(lines, next..range.end));
         let content = header.as_ref().map_or(content, |header| header.end);
         Some(History {
@@ -235,13 +235,13 @@ fn divider(lines: &[Line<'_>], range: Range<usize>, base: usize) -> Option<Histo
     };
     if line.words.len() < 1200 {
         if markers.separator_forward.is_match(line.words) {
-            return with_header(start + 1, true, "separator");
+            return with_header(start + 1, true, Rule::Separator);
         }
         if markers.separator_reply.is_match(line.words) {
-            return with_header(start + 1, false, "separator");
+            return with_header(start + 1, false, Rule::Separator);
         }
         if markers.separator_above.is_match(line.words) {
-            return with_header(start + 1, false, "reply-above");
+            return with_header(start + 1, false, Rule::ReplyAbove);
         }
     }
     if let Some(header) = header_block(lines, range.clone()) {
@@ -249,7 +249,7 @@ fn divider(lines: &[Line<'_>], range: Range<usize>, base: usize) -> Option<Histo
             start,
             content: header.end,
             forward: false,
-            rule: "header-block",
+            rule: Rule::HeaderBlock,
         });
     }
     if one_line_header(line.words) {
@@ -257,7 +257,7 @@ fn divider(lines: &[Line<'_>], range: Range<usize>, base: usize) -> Option<Histo
             start,
             content: start + 1,
             forward: false,
-            rule: "header-line",
+            rule: Rule::HeaderLine,
         });
     }
     if let Some(content) = notes_header(lines, range.clone()) {
@@ -265,7 +265,7 @@ fn divider(lines: &[Line<'_>], range: Range<usize>, base: usize) -> Option<Histo
             start,
             content,
             forward: false,
-            rule: "header-notes",
+            rule: Rule::HeaderNotes,
         });
     }
     // A long underscore line is Outlook's; one header below it is enough.
@@ -281,12 +281,12 @@ fn divider(lines: &[Line<'_>], range: Range<usize>, base: usize) -> Option<Histo
                 start,
                 content: next + labels,
                 forward: false,
-                rule: "header-block",
+                rule: Rule::HeaderBlock,
             });
         }
     }
     if line.history && line.depth <= base {
-        return with_header(start, false, "markup");
+        return with_header(start, false, Rule::Markup);
     }
     None
 }

@@ -8,14 +8,11 @@
 //! data the client announces ("Meine neue Adresse:").
 
 use super::quoted::is_rule;
-use super::{CutKind, Sheet, has_word};
+use super::{CutKind, Rule, Sheet, has_word};
 use crate::markers::{Pattern, markers, pattern};
 use regex::Regex;
 use std::ops::Range;
 use std::sync::LazyLock;
-
-/// The rule whose cut holds words of the client; the cleaner restores it before keeping nothing.
-pub(super) const CLOSING: &str = "closing";
 
 /// Lines below a closing formula that may all be signature.
 const TAIL: usize = 30;
@@ -40,7 +37,7 @@ fn kept(sheet: &Sheet<'_>, range: Range<usize>) -> Vec<usize> {
 fn markup(sheet: &mut Sheet<'_>, own: Range<usize>) {
     for at in own {
         if sheet.lines[at].signature {
-            sheet.cut(at..at + 1, CutKind::Signature, "markup");
+            sheet.cut(at..at + 1, CutKind::Signature, Rule::Markup);
         }
     }
 }
@@ -66,7 +63,7 @@ fn device(sheet: &mut Sheet<'_>, own: Range<usize>) {
                 && next == at + 1
                 && markers().device.is_match(&format!("{words} {second}"))
             {
-                sheet.cut(at..next + 1, CutKind::Signature, "device");
+                sheet.cut(at..next + 1, CutKind::Signature, Rule::Device);
             }
             wrote |= has_word(words);
             continue;
@@ -78,7 +75,7 @@ fn device(sheet: &mut Sheet<'_>, own: Range<usize>) {
         } else {
             at + 1
         };
-        sheet.cut(at..end, CutKind::Signature, "device");
+        sheet.cut(at..end, CutKind::Signature, Rule::Device);
     }
 }
 
@@ -105,7 +102,7 @@ fn delimiter(sheet: &mut Sheet<'_>, own: Range<usize>) {
             sheet.cut(
                 at..own.end,
                 CutKind::Signature,
-                if delimits { "delimiter" } else { "ruled" },
+                if delimits { Rule::Delimiter } else { Rule::Ruled },
             );
             break;
         }
@@ -116,7 +113,7 @@ fn delimiter(sheet: &mut Sheet<'_>, own: Range<usize>) {
         && DASH_NAME.is_match(sheet.lines[last].words)
         && !sheet.lines[before].words.starts_with(['-', '–', '*', '•'])
     {
-        sheet.cut(last..last + 1, CutKind::Signature, CLOSING);
+        sheet.cut(last..last + 1, CutKind::Signature, Rule::Closing);
     }
 }
 
@@ -197,7 +194,7 @@ fn closing(sheet: &mut Sheet<'_>, own: Range<usize>) {
         });
         let Some(prose) = prose else {
             if tail.len() <= TAIL {
-                sheet.cut(at..own.end, CutKind::Signature, CLOSING);
+                sheet.cut(at..own.end, CutKind::Signature, Rule::Closing);
                 return;
             }
             continue;
@@ -213,7 +210,7 @@ fn closing(sheet: &mut Sheet<'_>, own: Range<usize>) {
                 .find(|&&at| !is_rule(sheet.lines[at].words))
                 .copied()
                 .unwrap_or(at);
-            sheet.cut(at..last + 1, CutKind::Signature, CLOSING);
+            sheet.cut(at..last + 1, CutKind::Signature, Rule::Closing);
         }
     }
 }
@@ -263,7 +260,7 @@ fn contact_block(sheet: &mut Sheet<'_>, own: Range<usize>) {
         .count();
     let announced = sheet.lines[lines[first - 1]].words.ends_with(':');
     if strong >= 2 && !announced {
-        sheet.cut(lines[first]..own.end, CutKind::Signature, "contact");
+        sheet.cut(lines[first]..own.end, CutKind::Signature, Rule::Contact);
     }
 }
 
@@ -277,7 +274,7 @@ fn trailing_rules(sheet: &mut Sheet<'_>, own: Range<usize>) {
         if !is_rule(words) && !is_delimiter(words) || matches!(words, "..." | "....") {
             return;
         }
-        sheet.cut(at..at + 1, CutKind::Signature, "rule");
+        sheet.cut(at..at + 1, CutKind::Signature, Rule::TrailingRule);
     }
 }
 
