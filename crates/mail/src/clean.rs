@@ -14,8 +14,10 @@ mod forwarded;
 mod quoted;
 mod rule;
 mod signature;
+mod span;
 
 pub use rule::Rule;
+pub use span::Span;
 
 use crate::lines::{self, Line};
 use crate::message::{Hidden, Message};
@@ -41,7 +43,7 @@ pub enum Profile {
 }
 
 /// Why a span was cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CutKind {
     /// An earlier mail that this one answers, with what introduces it.
@@ -52,6 +54,21 @@ pub enum CutKind {
     Signature,
     /// Confidentiality notice, company particulars, newsletter and virus-scanner lines, gateway banner.
     Disclaimer,
+}
+
+impl CutKind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::Quoted, Self::Forwarded, Self::Signature, Self::Disclaimer];
+
+    /// The kind's word in JSON and on pages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Quoted => "quoted",
+            Self::Forwarded => "forwarded",
+            Self::Signature => "signature",
+            Self::Disclaimer => "disclaimer",
+        }
+    }
 }
 
 /// A span of the body that was cut.
@@ -351,16 +368,14 @@ impl CleanText {
         &self.defects
     }
 
+    /// Kept and cut spans in the order of the body; they tile it.
+    pub fn spans(&self) -> impl Iterator<Item = Span<'_>> {
+        span::merge(&self.body, &self.kept, &self.cuts)
+    }
+
     /// The body put together again from kept and cut spans; equal to [`body`](Self::body).
     pub fn rebuild(&self) -> String {
-        let mut spans: Vec<Range<usize>> = self
-            .kept
-            .iter()
-            .cloned()
-            .chain(self.cuts.iter().map(|cut| cut.start..cut.end))
-            .collect();
-        spans.sort_by_key(|span| span.start);
-        spans.into_iter().map(|span| &self.body[span]).collect()
+        self.spans().map(|span| span.text).collect()
     }
 
     /// What a classifier reads, the same in training and in serving: a line `Broker: …` when

@@ -1,6 +1,7 @@
 //! What was wrong with a mail and how it was read all the same.
 
 use serde::Serialize;
+use std::fmt;
 
 /// One thing that was wrong with a mail. Reading goes on after each of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -32,4 +33,27 @@ pub enum Defect {
     StubPlainPart,
     /// The MIME parts nest deeper than any mail does; the deepest were not read.
     TooDeep,
+}
+
+impl fmt::Display for Defect {
+    /// One clause for a person. Charset names stand as the mail declares them, whatever they hold.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoHeaders => f.write_str("no mail header, read as plain text"),
+            Self::NoText => f.write_str("no part holds text"),
+            Self::UnknownCharset { declared, used } => {
+                write!(f, "unknown charset “{declared}”, read as {used}")
+            }
+            Self::WrongCharset { declared, used } if declared.is_empty() => {
+                write!(f, "no charset declared, read as {used}")
+            }
+            Self::WrongCharset { declared, used } => {
+                write!(f, "declared as “{declared}” but is not, read as {used}")
+            }
+            Self::InvalidBytes => f.write_str("some bytes stand for no character"),
+            Self::BrokenEncoding => f.write_str("broken base64 or quoted-printable"),
+            Self::StubPlainPart => f.write_str("the plain part is a stub, the HTML part was read"),
+            Self::TooDeep => f.write_str("parts nest too deep, the deepest were not read"),
+        }
+    }
 }

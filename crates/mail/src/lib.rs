@@ -10,6 +10,7 @@
 mod charset;
 mod clean;
 mod defect;
+pub mod explain;
 mod flowed;
 mod html;
 mod language;
@@ -22,7 +23,7 @@ mod profile;
 mod subject;
 mod transfer;
 
-pub use clean::{CleanText, Cleaner, Cut, CutKind, Profile, Rule};
+pub use clean::{CleanText, Cleaner, Cut, CutKind, Profile, Rule, Span};
 pub use defect::Defect;
 pub use message::Message;
 pub use profile::UnknownProfile;
