@@ -1,6 +1,7 @@
 //! Data to standard output, talk to standard error.
 
 use crate::failure::Failure;
+use anstream::{AutoStream, ColorChoice};
 use serde::Serialize;
 use std::io::{self, BufWriter, IsTerminal, Write};
 
@@ -40,6 +41,12 @@ impl Output {
     /// True when a progress bar may be drawn.
     pub fn is_terminal(&self) -> bool {
         self.talk_is_terminal
+    }
+
+    /// True when standard output takes colour: a terminal, unless `NO_COLOR` or `TERM=dumb` say no, or
+    /// anything at all where `CLICOLOR_FORCE` says so.
+    pub fn takes_colour(&self) -> bool {
+        AutoStream::choice(self.data.get_ref()) != ColorChoice::Never
     }
 
     /// Says why a command failed and what can be done.

@@ -3,6 +3,7 @@
 use crate::failure::{Failure, Kind};
 use crate::output::Output;
 use clap::ValueEnum;
+use poststelle_mail::explain::{self, Page};
 use poststelle_mail::{CleanText, Cleaner, Cut, Defect, Message, Profile, base64, mbox};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -22,6 +23,17 @@ pub struct Args {
     /// What to write [default: jsonl, for one text or HTML file text]
     #[arg(long, value_enum)]
     to: Option<To>,
+    /// Show each mail whole, with every cut and the rule that made it [default: terminal]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHERE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "terminal",
+        conflicts_with = "to"
+    )]
+    explain: Option<Explain>,
     /// What to keep
     #[arg(long, value_enum, default_value_t = Keep::Request)]
     profile: Keep,
@@ -50,6 +62,14 @@ enum To {
     Text,
     /// `id`, `subject`, `text`, `language`, `removed`, `defects` as JSON, a mail a line
     Jsonl,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Explain {
+    /// As text, in colour on a terminal unless NO_COLOR is set
+    Terminal,
+    /// As one page of HTML that needs nothing else
+    Html,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -104,6 +124,7 @@ pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
     let Args {
         from,
         to,
+        explain,
         profile,
         files,
     } = args;
@@ -119,23 +140,30 @@ pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
     };
     let single = files.len() == 1;
     let mut bad = 0usize;
+    let mut writer = Writer {
+        cleaner,
+        form: Form::Text,
+        first: true,
+        out,
+    };
+    if let Some(explain) = explain {
+        writer.form = match explain {
+            Explain::Terminal => Form::Terminal {
+                colour: writer.out.takes_colour(),
+            },
+            Explain::Html => Form::Html(Page::new()),
+        };
+    }
     for file in &files {
         let from = from.unwrap_or_else(|| guess(file));
-        let to = to.unwrap_or(match from {
-            From::Text | From::Html | From::Eml if single => To::Text,
-            _ => To::Jsonl,
-        });
-        let mut writer = Writer {
-            cleaner,
-            to,
-            first: true,
-            out: &mut *out,
-        };
-        let name = if is_stdin(file) {
-            "standard input".to_owned()
-        } else {
-            file.display().to_string()
-        };
+        if explain.is_none() {
+            writer.form = match (to, from) {
+                (Some(To::Text), _) => Form::Text,
+                (None, From::Text | From::Html | From::Eml) if single => Form::Text,
+                _ => Form::Jsonl,
+            };
+        }
+        let name = name(file);
         let reader = open(file, &name)?;
         match from {
             From::Mbox => {
@@ -156,6 +184,7 @@ pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
             }
         }
     }
+    writer.finish(&files, profile)?;
     if bad > 0 {
         let lines = if bad == 1 { "line" } else { "lines" };
         return Err(Failure {
@@ -243,9 +272,18 @@ fn whole(mut reader: impl Read, from: From) -> io::Result<Message> {
     })
 }
 
+/// What becomes of each mail.
+enum Form {
+    Text,
+    Jsonl,
+    Terminal { colour: bool },
+    Html(Page),
+}
+
 struct Writer<'a> {
     cleaner: Cleaner,
-    to: To,
+    form: Form,
+    /// True until a mail is written.
     first: bool,
     out: &'a mut Output,
 }
@@ -253,8 +291,9 @@ struct Writer<'a> {
 impl Writer<'_> {
     fn write(&mut self, id: serde_json::Value, message: &Message) -> Result<(), Failure> {
         let text: CleanText = self.cleaner.clean(message);
-        match self.to {
-            To::Jsonl => self.out.json(&View {
+        let first = std::mem::take(&mut self.first);
+        match &mut self.form {
+            Form::Jsonl => self.out.json(&View {
                 id,
                 subject: text.subject(),
                 text: text.text(),
@@ -262,16 +301,50 @@ impl Writer<'_> {
                 removed: text.cuts(),
                 defects: text.defects(),
             }),
-            To::Text => {
+            Form::Text => {
                 // A form feed parts one mail from the next.
-                let part = if std::mem::take(&mut self.first) {
-                    ""
-                } else {
-                    "\u{c}\n"
-                };
+                let part = if first { "" } else { "\u{c}\n" };
                 self.out.text(&format!("{part}{}\n", text.text()))
             }
+            Form::Terminal { colour } => {
+                if !first {
+                    self.out.text(&format!("\n{}\n\n", "=".repeat(72)))?;
+                }
+                self.out.text(&explain::terminal(&word(&id), &text, *colour))
+            }
+            Form::Html(page) => {
+                page.add(&word(&id), &text);
+                Ok(())
+            }
         }
+    }
+
+    /// Writes what could not be written mail by mail.
+    fn finish(self, files: &[PathBuf], profile: Keep) -> Result<(), Failure> {
+        let Form::Html(page) = self.form else {
+            return Ok(());
+        };
+        let source = match files {
+            [file] => name(file),
+            files => format!("{} files", files.len()),
+        };
+        let profile = profile.to_possible_value();
+        let profile = profile.as_ref().map_or("", |profile| profile.get_name());
+        self.out
+            .text(&page.finish(&format!("{source}, profile {profile}")))
+    }
+}
+
+/// An id as a person reads it: a string without its quotes.
+fn word(id: &serde_json::Value) -> String {
+    id.as_str().map_or_else(|| id.to_string(), str::to_owned)
+}
+
+fn name(file: &Path) -> String {
+    if is_stdin(file) {
+        "standard input".to_owned()
+    } else {
+        file.display().to_string()
     }
 }
 
