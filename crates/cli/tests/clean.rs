@@ -101,3 +101,71 @@ fn a_missing_file_is_misuse() {
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("no-such-file.eml"));
 }
+
+const TWO_MAILS: &str = concat!(
+    r#"{"id":"a","subject":"AW: Karte","body":"Bitte sperren.\n\nViele Grüße\nMax"}"#,
+    "\n",
+    r#"{"id":7,"subject":"\u001b[2J","body":"<script>alert(1)</script>\u001b[31m\n\n> alt\n> alt"}"#,
+    "\n",
+);
+
+#[test]
+fn explains_on_the_terminal_without_colour_where_none_is_wanted() {
+    for arguments in [
+        &["--from", "jsonl", "--explain"][..],
+        &["--from", "jsonl", "--explain=terminal", "--profile", "author"],
+    ] {
+        let output = clean(arguments, TWO_MAILS);
+        assert_eq!(output.status.code(), Some(0));
+        let shown = String::from_utf8_lossy(&output.stdout);
+        for part in [
+            "mail      a\nsubject   Karte\n",
+            "  Bitte sperren.\n\n[signature: closing]\n- Viele Grüße\n- Max\n",
+            "mail      7\nsubject   <U+001B>[2J\n",
+            "  <script>alert(1)</script><U+001B>[31m\n\n[quoted: marked]\n- > alt\n- > alt\n",
+        ] {
+            assert!(shown.contains(part), "{part} in\n{shown}");
+        }
+        assert!(!shown.contains('\u{1b}'), "a pipe is sent no escape sequence");
+    }
+}
+
+#[test]
+fn explains_mails_of_any_input_as_one_page() {
+    let output = clean(&["--from", "jsonl", "--explain=html"], TWO_MAILS);
+    assert_eq!(output.status.code(), Some(0));
+    let page = String::from_utf8_lossy(&output.stdout);
+    assert!(page.starts_with("<!doctype html>") && page.ends_with("</html>\n"));
+    assert!(page.contains("standard input, profile request"));
+    assert!(page.contains("<del class=\"signature\">") && page.contains("<del class=\"quoted\">"));
+    assert!(!page.contains("<script") && !page.contains('\u{1b}'));
+
+    let directory = tempfile::tempdir().expect("a directory");
+    let (first, second) = (directory.path().join("a.eml"), directory.path().join("b.mbox"));
+    std::fs::write(&first, "Subject: Eins\n\nHallo\n").expect("a file");
+    std::fs::write(
+        &second,
+        "From a@example.com Mon\nSubject: Zwei\n\nHallo\n\nFrom a@example.com Tue\nSubject: Drei\n\nNeu\n",
+    )
+    .expect("a file");
+    let files = [&first, &second].map(|path| path.to_str().expect("a path"));
+    let output = clean(&["--explain=html", files[0], files[1]], "");
+    let page = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(
+        (
+            page.matches("<!doctype").count(),
+            page.matches("<article").count()
+        ),
+        (1, 3)
+    );
+    assert!(page.contains("2 files, profile request"));
+}
+
+#[test]
+fn explaining_and_writing_are_two_things() {
+    let output = clean(&["--explain", "--to", "jsonl"], "Hallo");
+    assert_eq!(output.status.code(), Some(2));
+    // Without `=` the word is a file.
+    let output = clean(&["--explain", "html"], "");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cannot read `html`"));
+}
