@@ -5,9 +5,17 @@ use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 fn clean(arguments: &[&str], input: &str) -> Output {
+    clean_with(&[], arguments, input)
+}
+
+/// Runs `clean` with these variables and no other that speaks of colour.
+fn clean_with(variables: &[(&str, &str)], arguments: &[&str], input: &str) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_poststelle"))
         .arg("clean")
         .args(arguments)
+        .env_remove("NO_COLOR")
+        .env_remove("CLICOLOR_FORCE")
+        .envs(variables.iter().copied())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -128,6 +136,17 @@ fn explains_on_the_terminal_without_colour_where_none_is_wanted() {
         }
         assert!(!shown.contains('\u{1b}'), "a pipe is sent no escape sequence");
     }
+}
+
+#[test]
+fn the_environment_decides_on_colour() {
+    let coloured = |variables: &[(&str, &str)]| {
+        let output = clean_with(variables, &["--explain"], "Bitte sperren.\n-- \nMax\n");
+        String::from_utf8_lossy(&output.stdout).contains("\u{1b}[32mMax\u{1b}[0m")
+    };
+    assert!(!coloured(&[]));
+    assert!(coloured(&[("CLICOLOR_FORCE", "1")]));
+    assert!(!coloured(&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]));
 }
 
 #[test]

@@ -37,6 +37,15 @@ fn the_terminal_shows_the_whole_mail() {
 }
 
 #[test]
+fn defects_are_told_in_words() {
+    let shown = terminal("a", &fixture("de-utf8-mislabelled"), false);
+    assert!(
+        shown.contains("\ndefects   declared as “iso-8859-1” but is not, read as UTF-8\n"),
+        "{shown}"
+    );
+}
+
+#[test]
 fn the_page_shows_the_whole_mail() {
     for case in CASES {
         insta::assert_snapshot!(format!("html_{case}"), main_of(&page(case, &fixture(case))));
@@ -171,7 +180,7 @@ fn words_on_terminal(shown: &str) -> String {
 /// The mail's words on a page: its text without elements and without the names of rules.
 fn words_on_page(page: &str) -> String {
     let (_, rest) = page.split_once(" dir=\"auto\">").expect("a mail");
-    let (mail, _) = rest.split_once("<div class=\"wide\">").expect("a table");
+    let (mail, _) = rest.split_once("<div class=\"wide\"").expect("a table");
     let mut words = String::new();
     for (number, part) in mail.split('<').enumerate() {
         match part.split_once('>') {

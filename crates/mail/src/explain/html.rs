@@ -194,7 +194,7 @@ fn label(page: &mut String, cut: &Cut) {
 
 fn table(page: &mut String, tally: &Tally) {
     page.push_str(
-        "<div class=\"wide\"><table>\n<caption>What became of the text</caption>\n<thead><tr><th scope=\"col\">kind</th>\
+        "<div class=\"wide\" role=\"group\" aria-label=\"What became of the text\" tabindex=\"0\"><table>\n<caption>What became of the text</caption>\n<thead><tr><th scope=\"col\">kind</th>\
          <th scope=\"col\">rule</th><th scope=\"col\" class=\"number\">lines</th><th scope=\"col\" class=\"number\">bytes</th>\
          <th scope=\"col\" class=\"number\">share</th><th scope=\"col\">what the rule cuts</th></tr></thead>\n<tbody>\n",
     );
