@@ -100,25 +100,22 @@ impl Display for Percent {
     }
 }
 
-/// A run of text, or one character that must not reach a screen.
+/// A run of text, or of characters that must not reach a screen.
 enum Piece<'a> {
     Text(&'a str),
-    Control(char),
+    Controls(Escaped<'a>),
 }
 
 /// Splits text at control characters; line breaks and tabs are text.
 fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
     let mut rest = text;
     std::iter::from_fn(move || {
-        let first = rest.chars().next()?;
-        let end = match is_control(first) {
-            true => first.len_utf8(),
-            false => rest.find(is_control).unwrap_or(rest.len()),
-        };
+        let control = is_control(rest.chars().next()?);
+        let end = rest.find(|c| is_control(c) != control).unwrap_or(rest.len());
         let (run, after) = rest.split_at(end);
         rest = after;
-        Some(if is_control(first) {
-            Piece::Control(first)
+        Some(if control {
+            Piece::Controls(Escaped(run))
         } else {
             Piece::Text(run)
         })
@@ -140,24 +137,30 @@ fn is_control(character: char) -> bool {
     }
 }
 
-/// How a control character is written: `<U+202E>`.
-struct Escaped(char);
+/// How control characters are written: `<U+202E>`.
+struct Escaped<'a>(&'a str);
 
-impl Display for Escaped {
+impl Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "<U+{:04X}>", u32::from(self.0))
+        for control in self.0.chars() {
+            write!(f, "<U+{:04X}>", u32::from(control))?;
+        }
+        Ok(())
     }
 }
 
 /// Text on one line, control characters made visible.
 fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
-    for character in text.chars() {
-        if is_control(character) || matches!(character, '\n' | '\t') {
-            line.push_str(&Escaped(character).to_string());
-        } else {
-            line.push(character);
+    for part in text.split_inclusive(['\n', '\t']) {
+        let (words, end) = part.split_at(part.trim_end_matches(['\n', '\t']).len());
+        for piece in pieces(words) {
+            match piece {
+                Piece::Text(run) => line.push_str(run),
+                Piece::Controls(controls) => line.push_str(&controls.to_string()),
+            }
         }
+        line.push_str(&Escaped(end).to_string());
     }
     line
 }

@@ -1,6 +1,6 @@
 //! Mails as one HTML page: no script, no outside resource, light and dark, fit for print.
 
-use super::{Amount, Block, Escaped, Piece, Tally, blocks, defects, one_line, pieces};
+use super::{Amount, Block, Piece, Tally, blocks, defects, one_line, pieces};
 use crate::{CleanText, Cut, CutKind, Rule, Span};
 use std::fmt::Write;
 
@@ -225,12 +225,9 @@ fn words(page: &mut String, text: &str) {
     for piece in pieces(text) {
         match piece {
             Piece::Text(run) => page.push_str(&escape(run)),
-            Piece::Control(control) => {
-                let _ = write!(
-                    page,
-                    "<span class=\"control\">{}</span>",
-                    escape(&Escaped(control).to_string())
-                );
+            Piece::Controls(controls) => {
+                let shown = escape(&controls.to_string());
+                let _ = write!(page, "<span class=\"control\">{shown}</span>");
             }
         }
     }

@@ -1,7 +1,7 @@
 //! A mail on the terminal: `- ` before what is cut, `~ ` before a line that is cut in part.
 //! Colour adds to these marks and never replaces them.
 
-use super::{Amount, Block, Escaped, Piece, Tally, blocks, defects, one_line, pieces};
+use super::{Amount, Block, Piece, Tally, blocks, defects, one_line, pieces};
 use crate::{CleanText, Cut, CutKind, Rule, Span};
 use std::fmt::{self, Write};
 
@@ -163,11 +163,11 @@ impl Screen {
         for piece in pieces(text) {
             match piece {
                 Piece::Text(run) => self.out.push_str(run),
-                Piece::Control(control) if self.colour => {
+                Piece::Controls(controls) if self.colour => {
                     // Reversing ends by itself, so the colour around it stays.
-                    write!(self.out, "\u{1b}[{REVERSED}m{}\u{1b}[27m", Escaped(control))?;
+                    write!(self.out, "\u{1b}[{REVERSED}m{controls}\u{1b}[27m")?;
                 }
-                Piece::Control(control) => write!(self.out, "{}", Escaped(control))?,
+                Piece::Controls(controls) => write!(self.out, "{controls}")?,
             }
         }
         Ok(())
