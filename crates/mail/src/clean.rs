@@ -30,6 +30,9 @@ use std::sync::OnceLock;
 /// Zones inside zones; a deeper forward is kept as it stands.
 const DEPTH: usize = 6;
 
+/// How often the rules read a mail at most; one that needs more than three readings is made to.
+const ROUNDS: usize = 8;
+
 /// What of a mail is worth reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub enum Profile {
@@ -101,22 +104,26 @@ impl Cleaner {
         let body = message.body();
         let subject = subject::strip(message.subject().unwrap_or_default());
         let mut sheet = Sheet::new(body, lines::split(body, &message.marks));
+        let mut text = None;
         if self.profile != Profile::Decode {
-            let all = 0..sheet.lines.len();
-            self.zone(&mut sheet, all, 0, subject.forwarded, 0);
-            // What a closing formula took holds words of the client; a quote's are somebody else's.
-            if !sheet.has_words(0..sheet.lines.len()) {
-                sheet.restore(|kind, rule| kind == CutKind::Signature && rule == Rule::Closing);
-            }
-            if !sheet.has_words(0..sheet.lines.len()) {
-                sheet.restore(|kind, _| matches!(kind, CutKind::Quoted | CutKind::Forwarded));
-            }
-            if !sheet.has_words(0..sheet.lines.len()) {
-                sheet.restore(|_, _| true);
+            self.cut(&mut sheet, subject.forwarded);
+            // What is left may look like a signature only now that a quote below it is gone. So that
+            // a cleaned text is clean, the rules read their own result until they leave it alone.
+            for _ in 1..ROUNDS {
+                let left = tidy(body, &sheet.spans().0);
+                if left == body.trim_end() {
+                    break;
+                }
+                let mut again = Sheet::new(&left, lines::split(&left, &[]));
+                self.cut(&mut again, false);
+                if !sheet.take_over(&again) {
+                    text = Some(left);
+                    break;
+                }
             }
         }
         let (kept, cuts) = sheet.spans();
-        let text = tidy(body, &kept);
+        let text = text.unwrap_or_else(|| tidy(body, &kept));
         CleanText {
             subject: subject.words.to_owned(),
             language: OnceLock::new(),
@@ -125,6 +132,22 @@ impl Cleaner {
             kept,
             cuts,
             defects: message.defects().to_vec(),
+        }
+    }
+
+    /// Cuts what the profile does not keep, but not all that holds words.
+    fn cut(&self, sheet: &mut Sheet<'_>, forwarded: bool) {
+        let all = 0..sheet.lines.len();
+        self.zone(sheet, all.clone(), 0, forwarded, 0);
+        // What a closing formula took holds words of the client; a quote's are somebody else's.
+        if !sheet.has_words(all.clone()) {
+            sheet.restore(|kind, rule| kind == CutKind::Signature && rule == Rule::Closing);
+        }
+        if !sheet.has_words(all.clone()) {
+            sheet.restore(|kind, _| matches!(kind, CutKind::Quoted | CutKind::Forwarded));
+        }
+        if !sheet.has_words(all) {
+            sheet.restore(|_, _| true);
         }
     }
 
@@ -210,6 +233,40 @@ impl<'a> Sheet<'a> {
         }
     }
 
+    /// Takes over what `again` cut from the tidied text of this sheet; false when that is nothing.
+    fn take_over(&mut self, again: &Sheet<'_>) -> bool {
+        let mut shown = (0..again.lines.len()).filter(|&at| {
+            let line = &again.lines[at];
+            !again.body[line.start..line.end].trim_end().is_empty()
+        });
+        let mut changed = false;
+        for at in 0..self.lines.len() {
+            if !self.is_kept(at)
+                || self.body[self.kept_start(at)..self.lines[at].end]
+                    .trim_end()
+                    .is_empty()
+            {
+                continue;
+            }
+            let Some(twin) = shown.next() else { break };
+            let marks = again.strip[twin].min(again.lines[twin].marks);
+            changed |= marks > 0 || !again.is_kept(twin);
+            self.strip[at] += marks;
+            self.fate[at] = again.fate[twin];
+        }
+        changed
+    }
+
+    /// Where a kept line's text starts: after the quote marks taken from it.
+    fn kept_start(&self, at: usize) -> usize {
+        let line = &self.lines[at];
+        if self.strip[at] > 0 && line.marks > 0 {
+            after_marks(self.body, line, self.strip[at])
+        } else {
+            line.start
+        }
+    }
+
     fn uncut(&mut self, range: Range<usize>) {
         self.fate[range].fill(None);
     }
@@ -267,11 +324,8 @@ impl<'a> Sheet<'a> {
                 cut(kind, rule, line.start, line.end);
                 continue;
             }
-            let mut start = line.start;
-            if self.strip[index] > 0 && line.marks > 0 {
-                start = after_marks(self.body, line, self.strip[index]);
-                cut(CutKind::Quoted, Rule::QuoteMark, line.start, start);
-            }
+            let start = self.kept_start(index);
+            cut(CutKind::Quoted, Rule::QuoteMark, line.start, start);
             match kept.last_mut() {
                 Some(last) if last.end == start => last.end = line.end,
                 _ if start == line.end => {}

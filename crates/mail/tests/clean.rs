@@ -116,6 +116,16 @@ proptest! {
         }
     }
 
+    /// A cleaned text is clean: cleaning it again leaves it as it is.
+    #[test]
+    fn cleaning_is_idempotent(body in arb_body(), subject in prop::sample::select(&["", "AW: x", "WG: x"][..])) {
+        for profile in [Profile::Request, Profile::Author] {
+            let once = Cleaner::new(profile).clean(&Message::plain(subject, &body));
+            let twice = Cleaner::new(profile).clean(&Message::plain("", once.text()));
+            prop_assert_eq!(twice.text(), once.text());
+        }
+    }
+
     /// A mail with words never cleans to nothing.
     #[test]
     fn words_never_clean_to_nothing(body in arb_body()) {
