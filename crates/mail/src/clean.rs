@@ -107,11 +107,12 @@ impl Cleaner {
         let mut text = None;
         if self.profile != Profile::Decode {
             self.cut(&mut sheet, subject.forwarded);
+            let plain = message.marks.is_empty() && !subject.forwarded;
             // What is left may look like a signature only now that a quote below it is gone. So that
             // a cleaned text is clean, the rules read their own result until they leave it alone.
             for _ in 1..ROUNDS {
                 let left = tidy(body, &sheet.spans().0);
-                if left == body.trim_end() {
+                if plain && left == body.trim_end() {
                     break;
                 }
                 let mut again = Sheet::new(&left, lines::split(&left, &[]));
@@ -368,7 +369,7 @@ fn tidy(body: &str, kept: &[Range<usize>]) -> String {
         text.push_str(line);
     }
     text.truncate(text.trim_end().len());
-    let leading = text.len() - text.trim_start_matches(['\n', ' ', '\t', '\u{a0}']).len();
+    let leading = text.len() - text.trim_start_matches(['\n', ' ', '\t', '\u{a0}', '\u{feff}']).len();
     text.drain(..leading);
     text
 }
