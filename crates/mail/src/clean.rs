@@ -116,7 +116,7 @@ impl Cleaner {
             }
         }
         let (kept, cuts) = sheet.spans();
-        let text = tidy(body, &kept);
+        let text = tidy(body, &kept, &cuts);
         CleanText {
             subject: subject.words.to_owned(),
             language: OnceLock::new(),
@@ -296,11 +296,21 @@ pub(crate) fn has_word(text: &str) -> bool {
     text.contains(char::is_alphanumeric)
 }
 
-/// The kept spans as one text: no blank line at the ends, at most one between paragraphs.
-fn tidy(body: &str, kept: &[Range<usize>]) -> String {
+/// The kept spans as one text: no blank line at the ends, at most one between paragraphs, and one
+/// where a forwarded mail begins.
+fn tidy(body: &str, kept: &[Range<usize>], cuts: &[Cut]) -> String {
     let mut text = String::new();
     let mut blank = 0usize;
-    let joined: String = kept.iter().map(|span| &body[span.clone()]).collect();
+    let mut joined = String::with_capacity(body.len());
+    let mut cuts = cuts.iter().peekable();
+    for span in kept {
+        while let Some(cut) = cuts.next_if(|cut| cut.start < span.start) {
+            if cut.kind == CutKind::Forwarded {
+                joined.push('\n');
+            }
+        }
+        joined.push_str(&body[span.clone()]);
+    }
     for line in joined.lines() {
         let line = line.trim_end();
         if line.is_empty() {
