@@ -313,6 +313,7 @@ pub(super) fn header_block(lines: &[Line<'_>], range: Range<usize>) -> Option<Ra
     }
     let (mut from, mut sent, mut to, mut subject) = (false, false, false, false);
     let (mut labels, mut address, mut folded, mut gap) = (0, false, 0, 0);
+    let mut sentence = false;
     let mut end = range.start;
     let mut last = Label::Other;
     let mut at = range.start;
@@ -327,11 +328,12 @@ pub(super) fn header_block(lines: &[Line<'_>], range: Range<usize>) -> Option<Ra
             if gap > 2 {
                 break;
             }
-        } else if let Some((label, _)) = markers.label(line.words) {
+        } else if let Some((label, value)) = markers.label(line.words) {
             // A second From starts the next block.
             if label == Label::From && from {
                 break;
             }
+            sentence |= label == Label::From && is_sentence(&line.words[value..]);
             // After a gap only a header not seen yet belongs to this block.
             let seen = match label {
                 Label::From => std::mem::replace(&mut from, true),
@@ -381,7 +383,14 @@ pub(super) fn header_block(lines: &[Line<'_>], range: Range<usize>) -> Option<Ra
         && (range.start..range.end.min(end + 1))
             .map(|at| lines[at].words)
             .any(|words| is_field(words) && markers.label(words).is_none());
-    ((enough || unsigned) && !form).then_some(range.start..end)
+    let prose = sentence && !sent && !address;
+    ((enough || unsigned) && !form && !prose).then_some(range.start..end)
+}
+
+/// What no sender is called: "od stycznia nie ma wyciągu.".
+fn is_sentence(value: &str) -> bool {
+    let value = value.trim();
+    value.starts_with(char::is_lowercase) || value.ends_with(['?', '!'])
 }
 
 /// "Message: …": a short name and a colon.

@@ -128,7 +128,17 @@ fn is_closing(words: &str) -> bool {
         && rest.split_whitespace().count() <= 5
         && !rest.ends_with(['?', ':'])
         && found.end() > 1
-        && (rest.is_empty() || !rest.starts_with(char::is_lowercase) || is_company_of(rest))
+        && (rest.is_empty() || !is_clause(rest) || is_company_of(rest))
+}
+
+/// "hat angerufen", "Müller hat angerufen.": no name behind a formula.
+fn is_clause(rest: &str) -> bool {
+    let small = |rest: &str| {
+        rest.split_whitespace()
+            .filter(|word| word.starts_with(char::is_lowercase))
+            .count()
+    };
+    rest.starts_with(char::is_lowercase) || rest.ends_with('.') && small(rest) >= 2
 }
 
 /// "aus Hamburg", "from Berlin", "vom Bodensee", "und einen schönen Tag".
@@ -257,7 +267,7 @@ fn contact_block(sheet: &mut Sheet<'_>, own: Range<usize>) {
         .filter(|&&at| is_strong_contact(sheet.lines[at].words))
         .count()
         // Company particulars are cut by now and speak for a block around them.
-        + usize::from((lines[first]..own.end).any(|at| sheet.fate[at].is_some_and(|(_, rule)| rule == "company")));
+        + usize::from((lines[first]..own.end).any(|at| sheet.fate[at].is_some_and(|(_, rule)| rule == Rule::Company)));
     let above = sheet.lines[lines[first - 1]].words;
     let announced = above.ends_with(':') && above.contains(char::is_alphabetic);
     if strong >= 2 && !announced {
@@ -285,7 +295,7 @@ fn bare(words: &str) -> &str {
 }
 
 /// A sentence, or a piece of one, that somebody wrote for this mail.
-fn is_prose(words: &str) -> bool {
+pub(super) fn is_prose(words: &str) -> bool {
     let count = words.split_whitespace().count();
     // Telephone numbers in groups are no words.
     let lettered = words
