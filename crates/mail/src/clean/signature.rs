@@ -397,7 +397,8 @@ static ABBREVIATED: LazyLock<Pattern> =
 /// "- Max Muster": the one pattern here to which capital letters matter.
 static DASH_NAME: LazyLock<Regex> = LazyLock::new(|| {
     #[allow(clippy::expect_used)]
-    Regex::new(r"^(?:[-–—~]{1,3}|/{1,2}) ?\p{Lu}[\p{L}.]+(?: \p{Lu}[\p{L}.]*)?$").expect("the pattern is valid")
+    Regex::new(r"^(?:[-–—~]{1,3}|/{1,2}) ?\p{Lu}[\p{L}.]+(?: \p{Lu}[\p{L}.]*)?$")
+        .expect("the pattern is valid")
 });
 
 #[cfg(test)]
