@@ -111,7 +111,8 @@ impl Cleaner {
             // What is left may look like a signature only now that a quote below it is gone. So that
             // a cleaned text is clean, the rules read their own result until they leave it alone.
             for _ in 1..ROUNDS {
-                let left = tidy(body, &sheet.spans().0);
+                let (kept, cuts) = sheet.spans();
+                let left = tidy(body, &kept, &cuts);
                 if plain && left == body.trim_end() {
                     break;
                 }
@@ -124,7 +125,7 @@ impl Cleaner {
             }
         }
         let (kept, cuts) = sheet.spans();
-        let text = text.unwrap_or_else(|| tidy(body, &kept));
+        let text = text.unwrap_or_else(|| tidy(body, &kept, &cuts));
         CleanText {
             subject: subject.words.to_owned(),
             language: OnceLock::new(),
@@ -351,11 +352,21 @@ pub(crate) fn has_word(text: &str) -> bool {
     text.contains(char::is_alphanumeric)
 }
 
-/// The kept spans as one text: no blank line at the ends, at most one between paragraphs.
-fn tidy(body: &str, kept: &[Range<usize>]) -> String {
+/// The kept spans as one text: no blank line at the ends, at most one between paragraphs, and one
+/// where a forwarded mail begins.
+fn tidy(body: &str, kept: &[Range<usize>], cuts: &[Cut]) -> String {
     let mut text = String::new();
     let mut blank = 0usize;
-    let joined: String = kept.iter().map(|span| &body[span.clone()]).collect();
+    let mut joined = String::with_capacity(body.len());
+    let mut cuts = cuts.iter().peekable();
+    for span in kept {
+        while let Some(cut) = cuts.next_if(|cut| cut.start < span.start) {
+            if cut.kind == CutKind::Forwarded {
+                joined.push('\n');
+            }
+        }
+        joined.push_str(&body[span.clone()]);
+    }
     for line in joined.lines() {
         let line = line.trim_end();
         if line.is_empty() {
@@ -369,7 +380,10 @@ fn tidy(body: &str, kept: &[Range<usize>]) -> String {
         text.push_str(line);
     }
     text.truncate(text.trim_end().len());
-    let leading = text.len() - text.trim_start_matches(['\n', ' ', '\t', '\u{a0}', '\u{feff}']).len();
+    let leading = text.len()
+        - text
+            .trim_start_matches(['\n', ' ', '\t', '\u{a0}', '\u{feff}'])
+            .len();
     text.drain(..leading);
     text
 }

@@ -430,3 +430,100 @@ fn compiled(text: &str) -> Regex {
         .build()
         .expect("a marker pattern is valid")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    /// Every entry with where it stands: file, section, list.
+    fn entries() -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        for (file, text) in LANGUAGES {
+            let sections: toml::Table = toml::from_str(text).expect("a data file is TOML");
+            for (section, lists) in &sections {
+                for (list, entries) in lists.as_table().expect("a section") {
+                    for entry in entries.as_array().expect("a list") {
+                        let place = format!("lang/{file}.toml, {section}.{list}");
+                        found.push((place, entry.as_str().expect("a pattern").to_owned()));
+                    }
+                }
+            }
+        }
+        assert!(found.len() > 500, "{} entries", found.len());
+        found
+    }
+
+    #[test]
+    fn every_entry_is_a_pattern_of_its_own() {
+        for (place, entry) in entries() {
+            let whole = format!("^(?:{})$", ascii_classes(&spaced(&entry)));
+            let regex = Regex::new(&whole).unwrap_or_else(|error| panic!("{place}: {entry:?}: {error}"));
+            assert!(!regex.is_match(""), "{place}: {entry:?} matches the empty text");
+            assert_eq!(entry.trim(), entry, "{place}: blanks at an end");
+            // Patterns meet folded text, so a class or a code of capital letters would never match.
+            let unfolded = [r"\p", r"\P", r"\x", r"\u", "(?i"];
+            assert!(
+                !unfolded.iter().any(|part| entry.contains(part)),
+                "{place}: {entry:?} tells case"
+            );
+        }
+    }
+
+    #[test]
+    fn no_entry_stands_twice_in_a_list() {
+        let mut seen = HashSet::new();
+        for (place, entry) in entries() {
+            let folded = fold(&entry).into_owned();
+            assert!(seen.insert((place.clone(), folded)), "{place}: {entry:?} again");
+        }
+    }
+
+    #[test]
+    fn groups_stand_in_one_order_in_all_files() {
+        let count = |text: &str| {
+            let language = Language::read("x", text).expect("valid");
+            [
+                language.disclaimer.confidential.len(),
+                language.disclaimer.company.len(),
+            ]
+        };
+        let [(_, german), ..] = LANGUAGES else {
+            unreachable!()
+        };
+        for (file, text) in LANGUAGES {
+            let (found, expected) = (count(text), count(german));
+            assert!(
+                found == expected || *file == "other" && found == [0, 0],
+                "{file}: {found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_folder_and_the_list_hold_the_same_languages() {
+        let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/lang")).expect("the folder");
+        let files: HashSet<String> = folder
+            .map(|file| file.expect("a file").file_name().to_string_lossy().into_owned())
+            .collect();
+        assert_eq!(
+            files,
+            LANGUAGES.iter().map(|(file, _)| format!("{file}.toml")).collect()
+        );
+        assert_eq!(files.len(), LANGUAGES.len());
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_by_file_and_name() {
+        let (_, german) = LANGUAGES[0];
+        for (from, to, key) in [
+            ("[subject]", "[subject]\nrelpy = []", "relpy"),
+            ("[device]", "[devise]", "devise"),
+        ] {
+            let error = Language::read("de", &german.replace(from, to))
+                .err()
+                .expect("refused");
+            assert!(error.contains("lang/de.toml") && error.contains(key), "{error}");
+        }
+    }
+}

@@ -70,6 +70,18 @@ mod tests {
             ("Referenz 12: bitte prüfen", "Referenz 12: bitte prüfen", false),
             ("AW:", "", false),
             ("[EXTERN] Vollmacht", "Vollmacht", false),
+            ("Auto: Schaden vom 3. Mai", "Auto: Schaden vom 3. Mai", false),
+            ("TR : RE : Relevé", "Relevé", true),
+            ("RE: TR: Relevé", "Relevé", false),
+            ("I: R: Bonifico", "Bonifico", true),
+            ("RV: RE: Tarjeta", "Tarjeta", true),
+            ("ENC: RES: Boleto", "Boleto", true),
+            ("Doorst: Antw: Polis", "Polis", true),
+            ("PD: Odp: Umowa", "Umowa", true),
+            ("VS: SV: Kort", "Kort", true),
+            ("VB: SV: Kort", "Kort", true),
+            ("SV: VB: Kort", "Kort", false),
+            ("VL: VS: Kortti", "Kortti", true),
         ] {
             let got = strip(subject);
             assert_eq!((got.words, got.forwarded), (words, forwarded), "{subject}");

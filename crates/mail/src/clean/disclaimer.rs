@@ -5,6 +5,7 @@
 //! "vertraulich" that a client might mean. So one word is no evidence: a notice needs words of
 //! several groups in one paragraph, particulars need several marks and no sentence about "ich".
 
+use super::signature::is_prose;
 use super::{CutKind, Rule, Sheet};
 use crate::markers::{Pattern, markers, pattern};
 use std::ops::Range;
@@ -16,11 +17,14 @@ const READ: usize = 4000;
 /// Cuts notices from the lines of `own`, one stretch of the sender's own text.
 pub(super) fn cut(sheet: &mut Sheet<'_>, own: Range<usize>) {
     banner(sheet, own.clone());
-    for paragraph in paragraphs(sheet, own) {
+    // What stands below a paragraph tells a footer, so the last is read first.
+    let mut footer = true;
+    for paragraph in paragraphs(sheet, own.clone()).into_iter().rev() {
         let text = joined(sheet, paragraph.clone());
         let groups = |patterns: &[Pattern]| patterns.iter().filter(|pattern| pattern.is_match(&text)).count();
         let confidential = groups(&markers().confidential);
-        if confidential >= 3 || confidential == 2 && !personal(&text) {
+        let (personal, asks) = (personal(&text), asks(&text));
+        if confidential >= 3 && !(personal && asks) || confidential == 2 && !personal && !asks {
             // A name or a closing above the notice belongs to the signature rule.
             let start = paragraph
                 .clone()
@@ -29,13 +33,19 @@ pub(super) fn cut(sheet: &mut Sheet<'_>, own: Range<usize>) {
             sheet.cut(start..paragraph.end, CutKind::Disclaimer, Rule::Confidential);
             continue;
         }
-        company(sheet, paragraph.clone(), groups(&markers().company));
-        for at in paragraph {
+        if footer && !asks && !announced(sheet, own.start..paragraph.start) {
+            company(sheet, paragraph.clone(), groups(&markers().company));
+        }
+        for at in paragraph.clone() {
             let words = sheet.lines[at].words;
-            if words.len() <= 400 && markers().notice.is_match(words) && !personal(words) {
+            if words.len() <= 400 && markers().notice.is_match(words) && !self::personal(words) {
                 sheet.cut(at..at + 1, CutKind::Disclaimer, Rule::Notice);
             }
         }
+        footer &= !(personal
+            && paragraph
+                .into_iter()
+                .any(|at| sheet.is_kept(at) && is_prose(sheet.lines[at].words)));
     }
 }
 
@@ -61,14 +71,27 @@ fn company(sheet: &mut Sheet<'_>, paragraph: Range<usize>, groups: usize) {
             && markers().company.iter().any(|pattern| pattern.is_match(words))
             && !personal(words)
     };
-    let lines: Vec<usize> = paragraph.filter(|&at| holds(at)).collect();
+    let lines: Vec<usize> = paragraph.clone().filter(|&at| holds(at)).collect();
     let (Some(&first), Some(&last)) = (lines.first(), lines.last()) else {
         return;
     };
+    if paragraph.start < first && announces(sheet.lines[first - 1].words) {
+        return;
+    }
     // One mark alone is enough where the line is nothing but "Geschäftsführer: …".
     if groups >= 2 || lines.iter().all(|&at| LABELLED.is_match(sheet.lines[at].words)) {
         sheet.cut(first..last + 1, CutKind::Disclaimer, Rule::Company);
     }
+}
+
+/// True when the line above says what follows: "Unsere neuen Daten lauten:".
+fn announced(sheet: &Sheet<'_>, above: Range<usize>) -> bool {
+    let line = above.rev().take(3).find(|&at| !sheet.lines[at].is_blank());
+    line.is_some_and(|at| announces(sheet.lines[at].words))
+}
+
+fn announces(words: &str) -> bool {
+    words.ends_with(':') && words.split_whitespace().count() >= 3
 }
 
 /// Runs of lines that are kept and not blank.
@@ -107,6 +130,11 @@ fn joined(sheet: &Sheet<'_>, lines: Range<usize>) -> String {
 /// Somebody speaks of themselves, as a client does and a notice does not.
 fn personal(text: &str) -> bool {
     PERSONAL.is_match(text) || markers().person.is_match(text)
+}
+
+/// Somebody asks, as a notice hardly does; a question mark inside an address is none.
+fn asks(text: &str) -> bool {
+    text.ends_with('?') || text.contains("? ")
 }
 
 static PERSONAL: LazyLock<Pattern> =

@@ -313,6 +313,7 @@ pub(super) fn header_block(lines: &[Line<'_>], range: Range<usize>) -> Option<Ra
     }
     let (mut from, mut sent, mut to, mut subject) = (false, false, false, false);
     let (mut labels, mut address, mut folded, mut gap) = (0, false, 0, 0);
+    let mut sentence = false;
     let mut end = range.start;
     let mut last = Label::Other;
     let mut at = range.start;
@@ -327,11 +328,12 @@ pub(super) fn header_block(lines: &[Line<'_>], range: Range<usize>) -> Option<Ra
             if gap > 2 {
                 break;
             }
-        } else if let Some((label, _)) = markers.label(line.words) {
+        } else if let Some((label, value)) = markers.label(line.words) {
             // A second From starts the next block.
             if label == Label::From && from {
                 break;
             }
+            sentence |= label == Label::From && is_sentence(&line.words[value..]);
             // After a gap only a header not seen yet belongs to this block.
             let seen = match label {
                 Label::From => std::mem::replace(&mut from, true),
@@ -376,7 +378,31 @@ pub(super) fn header_block(lines: &[Line<'_>], range: Range<usize>) -> Option<Ra
         from && (labels >= 3 && (subject || address) || labels >= 2 && address && (sent || subject || to));
     // Apple Mail and others leave out the sender when they forward.
     let unsigned = sent && to && subject && address;
-    (enough || unsigned).then_some(range.start..end)
+    // A web form has a sender and a subject too, but no date, and fields that no mail has.
+    let form = !sent
+        && (range.start..range.end.min(end + 1))
+            .map(|at| lines[at].words)
+            .any(|words| is_field(words) && markers.label(words).is_none());
+    let prose = sentence && !sent && !address;
+    ((enough || unsigned) && !form && !prose).then_some(range.start..end)
+}
+
+/// What no sender is called: "od stycznia nie ma wyciągu.".
+fn is_sentence(value: &str) -> bool {
+    let value = value.trim();
+    value.starts_with(char::is_lowercase) || value.ends_with(['?', '!'])
+}
+
+/// "Message: …": a short name and a colon.
+fn is_field(words: &str) -> bool {
+    words.split_once(':').is_some_and(|(name, _)| {
+        name.starts_with(char::is_uppercase)
+            && name.len() <= 24
+            && name.split(' ').count() <= 2
+            && name
+                .chars()
+                .all(|c| c.is_alphabetic() || matches!(c, ' ' | '-' | '/'))
+    })
 }
 
 /// The end of a Notes header: a name or address with date and time, then To and Subject.
@@ -402,11 +428,12 @@ fn notes_header(lines: &[Line<'_>], range: Range<usize>) -> Option<usize> {
     let (mut to, mut subject, mut end) = (false, false, None);
     let below = date + 1..range.end.min(date + 16);
     for (at, line) in below.clone().zip(&lines[below]) {
-        match markers().label(line.words) {
+        match notes_label(line.words) {
             Some((Label::To, _)) => to = true,
-            Some((Label::Subject, _)) if to => {
+            Some((Label::Subject, above)) if to => {
                 subject = true;
-                end = Some(at + 1);
+                let value = above && lines.get(at + 1).is_some_and(|line| !line.is_blank());
+                end = Some(at + 1 + usize::from(value && at + 1 < range.end));
                 break;
             }
             Some(_) => {}
@@ -419,6 +446,16 @@ fn notes_header(lines: &[Line<'_>], range: Range<usize>) -> Option<usize> {
         }
     }
     end.filter(|_| to && subject)
+}
+
+/// The header a line begins with, and whether it stands alone above its value, without a colon.
+fn notes_label(words: &str) -> Option<(Label, bool)> {
+    if let Some((label, _)) = markers().label(words) {
+        return Some((label, false));
+    }
+    let alone = !words.is_empty() && words.len() <= 24 && !words.contains([' ', ':', '@']);
+    let (label, _) = alone.then(|| markers().label(&format!("{words}:"))).flatten()?;
+    Some((label, true))
 }
 
 /// A line that ends with date and time.
@@ -599,6 +636,10 @@ mod tests {
             "Ja\n-----Ursprüngliche Nachricht-----\nalt",
             "Ja\n\nVon: Max [mailto:max@example.com]\nGesendet: Montag, 3. Mai 2026 10:00\nAn: Eva\nBetreff: Konto\n\nalt",
             "Ja\n\n________________________________\n*Von:* Max <max@example.com>\n*Gesendet:* Montag\n*An:* Eva\n*Betreff:* Konto\n\nalt",
+            "Ja\n\nOn 14 Nov 2025 08:14 Max <max@example.com> wrote\n\nalt",
+            "Ja\n\nOn Nov 30, 2025, at 12:47 PM, Max <\n416ff@example.com>\nwrote:\n\nalt",
+            "Ja\n\n11:00 AM, November 17, 2025, \"Max\" <max@example.com>:\n\nalt",
+            "Ja\n\nMax/Kiel/Example\n02/03/2026 16:12\n\nAn\nEva/Kiel/Example\nKopie\n\nThema\nKonto\n\nalt",
             "Ja\n\nFrom: Max <max@example.com>\nSent: Monday\nTo: Eva\nSubject: Account\nold",
         ] {
             assert_eq!(own(body), "Ja", "{body}");
@@ -614,6 +655,8 @@ mod tests {
     #[test]
     fn prose_that_looks_like_a_header_stays() {
         for body in [
+            "From: Ana <ana@example.com>\nSubject: Address\nMessage: We moved.",
+            "Von: Ana\nE-Mail: ana@example.com\nTelefon: 040 1234567\nBetreff: Umzug\nNachricht:\nWir ziehen um.",
             "Von mir aus: gerne.\nAn: niemanden gerichtet.",
             "Am Montag schrieb ich Ihnen folgendes:\nIch kündige.",
             "Betreff: Kündigung\n\nHiermit kündige ich.",

@@ -108,10 +108,11 @@ fn delimiter(sheet: &mut Sheet<'_>, own: Range<usize>) {
         }
     }
     let lines = kept(sheet, own);
-    // "- Max" on the last line.
+    // "- Max" or "/Max" on the last line, unless it is the last item of a list.
     if let [.., before, last] = *lines.as_slice()
-        && DASH_NAME.is_match(sheet.lines[last].words)
-        && !sheet.lines[before].words.starts_with(['-', '–', '*', '•'])
+        && let (before, name) = (sheet.lines[before].words, sheet.lines[last].words)
+        && DASH_NAME.is_match(name)
+        && !(before.starts_with(['-', '–', '*', '•']) && is_list_item(before) == is_list_item(name))
     {
         sheet.cut(last..last + 1, CutKind::Signature, Rule::Closing);
     }
@@ -127,7 +128,17 @@ fn is_closing(words: &str) -> bool {
         && rest.split_whitespace().count() <= 5
         && !rest.ends_with(['?', ':'])
         && found.end() > 1
-        && (rest.is_empty() || !rest.starts_with(char::is_lowercase) || is_company_of(rest))
+        && (rest.is_empty() || !is_clause(rest) || is_company_of(rest))
+}
+
+/// "hat angerufen", "Müller hat angerufen.": no name behind a formula.
+fn is_clause(rest: &str) -> bool {
+    let small = |rest: &str| {
+        rest.split_whitespace()
+            .filter(|word| word.starts_with(char::is_lowercase))
+            .count()
+    };
+    rest.starts_with(char::is_lowercase) || rest.ends_with('.') && small(rest) >= 2
 }
 
 /// "aus Hamburg", "from Berlin", "vom Bodensee", "und einen schönen Tag".
@@ -237,12 +248,9 @@ fn is_postscript(words: &str) -> bool {
 fn contact_block(sheet: &mut Sheet<'_>, own: Range<usize>) {
     let lines = kept(sheet, own.clone());
     let mut first = lines.len();
-    let mut strong = 0;
     for index in (0..lines.len()).rev().take(24) {
         let words = sheet.lines[lines[index]].words;
-        if is_contact(words) && !is_prose(words) {
-            strong += usize::from(is_strong_contact(words));
-        } else if !(is_rule(words) || is_title(words)) {
+        if !(is_contact(words) && !is_prose(words) || is_rule(words) || is_title(words)) {
             break;
         }
         first = index;
@@ -251,14 +259,17 @@ fn contact_block(sheet: &mut Sheet<'_>, own: Range<usize>) {
     while first < lines.len() && first > 0 && lines[first] == lines[first - 1] + 1 {
         first += 1;
     }
-    if first == 0 || first >= lines.len() || strong < 2 {
+    if first == 0 || first >= lines.len() {
         return;
     }
     let strong = lines[first..]
         .iter()
         .filter(|&&at| is_strong_contact(sheet.lines[at].words))
-        .count();
-    let announced = sheet.lines[lines[first - 1]].words.ends_with(':');
+        .count()
+        // Company particulars are cut by now and speak for a block around them.
+        + usize::from((lines[first]..own.end).any(|at| sheet.fate[at].is_some_and(|(_, rule)| rule == Rule::Company)));
+    let above = sheet.lines[lines[first - 1]].words;
+    let announced = above.ends_with(':') && above.contains(char::is_alphabetic);
     if strong >= 2 && !announced {
         sheet.cut(lines[first]..own.end, CutKind::Signature, Rule::Contact);
     }
@@ -284,9 +295,14 @@ fn bare(words: &str) -> &str {
 }
 
 /// A sentence, or a piece of one, that somebody wrote for this mail.
-fn is_prose(words: &str) -> bool {
+pub(super) fn is_prose(words: &str) -> bool {
     let count = words.split_whitespace().count();
-    if count < 4 || is_strong_contact(words) && count < 12 {
+    // Telephone numbers in groups are no words.
+    let lettered = words
+        .split_whitespace()
+        .filter(|word| word.contains(char::is_alphabetic))
+        .count();
+    if count < 4 || is_strong_contact(words) && lettered < 12 {
         return false;
     }
     let ends = words.ends_with(['.', '?', '!']) && !ABBREVIATED.is_match(words);
@@ -316,8 +332,15 @@ fn is_title(words: &str) -> bool {
     count <= 6
         && words.len() <= 60
         && !words.ends_with(['.', '?', '!', ':', ','])
+        && !is_list_item(words)
         && bare(words).starts_with(|c: char| c.is_uppercase() || !c.is_alphanumeric())
         && !PERSON.is_match(words)
+}
+
+/// "- Auszug", "• Depot".
+fn is_list_item(words: &str) -> bool {
+    let mark = words.split_whitespace().next().unwrap_or_default();
+    matches!(mark, "-" | "–" | "*" | "•" | "·" | "o") && mark.len() < words.len()
 }
 
 fn is_contact(words: &str) -> bool {
@@ -329,16 +352,17 @@ fn is_strong_contact(words: &str) -> bool {
 }
 
 static STRONG: LazyLock<Pattern> = LazyLock::new(|| {
-    let company = r"\b(?:gmbh|mbh|ohg|ltd|llc|inc|corp|e\.\s?v\.|e\.\s?k\.|s\.a\.|b\.v\.|gbr|plc)(?:\W|$)|\b(?:ag|kg|se|ug)\W*$";
+    let company = r"\b(?:gmbh|mbh|ohg|ltd|llc|inc|corp|e\.\s?v\.|e\.\s?k\.|s\.a\.|b\.v\.|gbr|plc|sarl|s\.?r\.?l|s\.p\.a|s\.l\.|lda|ltda|sp\.\s?z\s?o\.\s?o)(?:\W|$)|\b(?:ag|kg|se|ug|sas|aps|a/s)\W*$";
     let word =
         "tel|telefon|fon|phone|mobil|mobile|handy|fax|telefax|hotline|durchwahl|cell|direct|office|tel\\.";
     pattern(
         &[
             &format!(r"\b(?:{word})\b\s?[.:/|]*\s?[+(\d]"),
             r"^\W{0,3}(?:[tfmpdw]|mob|ph)\s?[.:|]\s?[+(]?\d",
-            r"^\W{0,3}[+(]?\d[\d\s()/.\-–]{6,}\W*$",
+            &format!(r"^\W{{0,3}}[+(]?\d[\d\s()/.\-–]{{6,}}\W*(?:(?:{word}|ph|mob|work|home|desk)\W*)?$"),
             r"\+\d{1,3}[\s(./-]*\d[\d\s()/.-]{5,}",
-            r"^\W{0,3}(?:e-?mail|mail|web|internet|homepage|website|www)\b\s?[.:|]",
+            r"^\W{0,3}(?:e-?mail|mail|web|internet|homepage|website|www)(?:\b\s?[.:|]|\s+\S+[.@]\S+(?:\s<\S+)?\W*$)",
+            r"^\W{0,3}e\s?[.:|]\W{0,3}\S+@",
             r"\bwww\.[a-z0-9_-]+\.[a-z0-9_]",
             r"^\W{0,3}<?https?://\S+\W*$",
             company,
@@ -373,7 +397,8 @@ static ABBREVIATED: LazyLock<Pattern> =
 /// "- Max Muster": the one pattern here to which capital letters matter.
 static DASH_NAME: LazyLock<Regex> = LazyLock::new(|| {
     #[allow(clippy::expect_used)]
-    Regex::new(r"^(?:[-–—~]{1,3} ?)\p{Lu}[\p{L}.]+(?: \p{Lu}[\p{L}.]*)?$").expect("the pattern is valid")
+    Regex::new(r"^(?:[-–—~]{1,3}|/{1,2}) ?\p{Lu}[\p{L}.]+(?: \p{Lu}[\p{L}.]*)?$")
+        .expect("the pattern is valid")
 });
 
 #[cfg(test)]
@@ -396,6 +421,9 @@ mod tests {
             "Bitte sperren.\n\nVon meinem iPhone gesendet",
             "Bitte sperren.\n\nGesendet von Outlook für Android<https://example.com>",
             "Bitte sperren.\n\nLG\nMax",
+            "Bitte sperren.\n\n/Max",
+            "Bitte sperren.\n\nMax Muster\n040 1234567 Office\nE: max@example.com",
+            "Bitte sperren.\n\n*Max Muster* | *Chef*\n*WEB example.com <https://example.com/>*\n*USt-IdNr.: DE123456789*",
             "Bitte sperren.\n\nVielen Dank und beste Grüße aus Kiel,\nMax",
             "Bitte sperren.\n\nBest regards,\nMax Muster\nHead of Sales",
             "Bitte sperren.\n\nI.A. Max\n\n".trim_end_matches("I.A. Max\n\n"),
@@ -418,6 +446,7 @@ mod tests {
     fn keeps_lists_and_thanks_that_say_something() {
         for body in [
             "Bitte senden:\n- Auszug\n- Depot",
+            "Bitte prüfen:\n\n- www.example.com\n- www.example.org",
             "Vielen Dank für Ihre Antwort.\nIch brauche noch den Auszug.",
             "Danke",
             "Grüßen Sie bitte Frau Meier von mir und schicken Sie das Formular.",
