@@ -328,19 +328,18 @@ impl Pattern {
 
 /// A text in lower case with plain spaces for all white space, byte for byte as long.
 fn fold(text: &str) -> Cow<'_, str> {
-    let plain = |byte: u8| !byte.is_ascii_uppercase() && (byte == b' ' || !byte.is_ascii_whitespace());
     if text.is_ascii() {
-        if text.bytes().all(plain) {
-            return Cow::Borrowed(text);
-        }
-        let fold = |byte: u8| {
-            if byte.is_ascii_whitespace() {
-                ' '
-            } else {
-                byte.to_ascii_lowercase().into()
-            }
+        let blank = |byte: u8| byte != b' ' && byte.is_ascii_whitespace();
+        return if text.bytes().any(blank) {
+            Cow::Owned(
+                text.to_ascii_lowercase()
+                    .replace(|c: char| c.is_ascii_whitespace(), " "),
+            )
+        } else if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            Cow::Owned(text.to_ascii_lowercase())
+        } else {
+            Cow::Borrowed(text)
         };
-        return Cow::Owned(text.bytes().map(fold).collect());
     }
     let mut folded = String::with_capacity(text.len());
     for c in text.chars() {

@@ -14,6 +14,9 @@ use std::sync::LazyLock;
 /// Bytes of a paragraph that are read; a notice shows itself early.
 const READ: usize = 4000;
 
+/// Bytes of the shortest confidentiality notice.
+const NOTICE: usize = 40;
+
 /// Cuts notices from the lines of `own`, one stretch of the sender's own text.
 pub(super) fn cut(sheet: &mut Sheet<'_>, own: Range<usize>) {
     banner(sheet, own.clone());
@@ -21,9 +24,13 @@ pub(super) fn cut(sheet: &mut Sheet<'_>, own: Range<usize>) {
     let mut footer = true;
     for paragraph in paragraphs(sheet, own.clone()).into_iter().rev() {
         let text = joined(sheet, paragraph.clone());
-        let groups = |patterns: &[Pattern]| patterns.iter().filter(|pattern| pattern.is_match(&text)).count();
-        let confidential = groups(&markers().confidential);
-        let (personal, asks) = (personal(&text), asks(&text));
+        let confidential = if text.len() < NOTICE {
+            0
+        } else {
+            groups(&markers().confidential, &text, 2)
+        };
+        let personal = (footer || confidential > 0) && personal(&text);
+        let asks = asks(&text);
         if confidential >= 3 && !(personal && asks) || confidential == 2 && !personal && !asks {
             // A name or a closing above the notice belongs to the signature rule.
             let start = paragraph
@@ -34,7 +41,7 @@ pub(super) fn cut(sheet: &mut Sheet<'_>, own: Range<usize>) {
             continue;
         }
         if footer && !asks && !announced(sheet, own.start..paragraph.start) {
-            company(sheet, paragraph.clone(), groups(&markers().company));
+            company(sheet, paragraph.clone(), groups(&markers().company, &text, 1));
         }
         for at in paragraph.clone() {
             let words = sheet.lines[at].words;
@@ -47,6 +54,18 @@ pub(super) fn cut(sheet: &mut Sheet<'_>, own: Range<usize>) {
                 .into_iter()
                 .any(|at| sheet.is_kept(at) && is_prose(sheet.lines[at].words)));
     }
+}
+
+/// How many of `patterns` the text holds; none when they cannot be `least`.
+fn groups(patterns: &[Pattern], text: &str, least: usize) -> usize {
+    let mut found = 0;
+    for (index, pattern) in patterns.iter().enumerate() {
+        if found + patterns.len() - index < least {
+            return 0;
+        }
+        found += usize::from(pattern.is_match(text));
+    }
+    if found < least { 0 } else { found }
 }
 
 /// A gateway's warning on top.
