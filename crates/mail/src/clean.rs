@@ -174,6 +174,12 @@ impl Cleaner {
             disclaimer::cut(sheet, range.clone());
             signature::cut(sheet, range.clone());
         }
+        for (quote, below) in found.quotes.iter().zip(&own[1..]) {
+            if sheet.has_words(below.clone()) {
+                sheet.uncut(quote.block.clone());
+                sheet.cut(quote.block.clone(), CutKind::Quoted, Rule::Answered);
+            }
+        }
         let mut wrote = own.iter().any(|range| sheet.has_words(range.clone()));
         let deeper = level < DEPTH;
         if let Some(history) = found.history {

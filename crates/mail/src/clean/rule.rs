@@ -36,6 +36,7 @@ macro_rules! rules {
 rules! {
     Attribution "attribution" "A line that introduces an earlier mail, such as “Am 2.3.2026 schrieb Eva Muster:”, and that mail."
     Marked "marked" "Lines the mail program marked as quoted, with “>” or in its HTML."
+    Answered "answered" "Quoted lines that the words below them answer, point by point or as a whole."
     QuoteMark "quote-mark" "Only the “>” marks before a line; its words are kept."
     Separator "separator" "A dividing line such as “-----Ursprüngliche Nachricht-----” and the mail below it, or only that mail's header."
     ReplyAbove "reply-above" "A ticket system's line “Bitte antworten Sie oberhalb dieser Zeile” and what stands below it."
