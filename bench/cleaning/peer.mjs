@@ -9,7 +9,11 @@ import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 
 const require = createRequire(`${process.cwd()}/`);
-const load = (name) => import(pathToFileURL(require.resolve(name)));
+// An ES module by its `main`: `require.resolve` refuses packages that export to `import` alone.
+const load = (name) => {
+  const folder = `${process.cwd()}/node_modules/${name}`;
+  return import(pathToFileURL(`${folder}/${JSON.parse(readFileSync(`${folder}/package.json`, "utf8")).main}`));
+};
 
 const PEERS = {
   "email-reply-parser": async () => {

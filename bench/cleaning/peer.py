@@ -74,8 +74,7 @@ def email_reply_extractor():
 
     def clean(kind: str, text: str) -> str:
         if kind == "h":
-            signature = getattr(split_html_parts(text), "signature_text", None)
-            return clean_for_scoring(extract_new_text(None, html_body=text).text, signature).text
+            return clean_for_scoring(extract_new_text(None, html_body=text).text, split_html_parts(text).signature_text).text
         return clean_for_scoring(extract_new_text(text).text).text
 
     return clean
