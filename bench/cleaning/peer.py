@@ -18,7 +18,11 @@ def mail_parser_reply():
     from mailparser_reply import EmailReplyParser
 
     languages = ["en", "de", "fr", "it", "es", "nl", "pl", "da", "sv", "cs", "ja", "ko", "zh"]
-    return lambda kind, text: EmailReplyParser(languages=languages).parse_reply(text) or ""
+    def clean(kind: str, text: str) -> str:
+        replies = EmailReplyParser(languages=languages).read(text).replies
+        return replies[0].body if replies else ""
+
+    return clean
 
 
 def email_reply_parser():
@@ -52,8 +56,12 @@ def quotequail():
 
     def clean(kind: str, text: str) -> tuple[str, str] | str:
         if kind == "h":
-            return "h", "".join(part for expanded, part in package.quote_html(text) if expanded)
-        return "\n".join(part for expanded, part in package.quote(text) if expanded)
+            return "h", "".join(part for expanded, part in package.quote_html(text, quote_intro_line=True) if expanded)
+        # What stands above a wrapped mail, or the wrapped mail where nothing does.
+        wrapped = package.unwrap(text)
+        if wrapped is not None:
+            return wrapped.get("text_top") or wrapped.get("text") or ""
+        return "\n".join(part for expanded, part in package.quote(text, quote_intro_line=True) if expanded)
 
     return clean
 

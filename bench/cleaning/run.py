@@ -70,7 +70,7 @@ PROGRAMS = [
     Program("email-reply-extractor", "1.1.1", "PyPI", html=True),
     Program("email-reply-parser", "2.3.9", "npm"),
     Program("email-forward-parser", "1.8.3", "npm"),
-    Program("email-forward-parser, then email-reply-parser", "", "npm"),
+    Program("email-forward-parser, then email-reply-parser", "1.8.3, 2.3.9", "npm"),
     Program("node-email-reply-parser", "0.1.4", "npm"),
     Program("emailreplyparser", "0.0.5", "npm"),
     Program("planer", "1.2.0", "npm"),

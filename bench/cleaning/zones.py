@@ -82,8 +82,8 @@ class Count:
         return [share(self.right, self.all), share(self.hits, self.found), share(self.hits, self.gold)]
 
 
-def cuts(bench, program, texts: list[str]) -> list[tuple[str, list[tuple[str, int, int]]]]:
-    """The body of each text and its cuts as (kind, first line, line after)."""
+def cuts(bench, program, texts: list[str]) -> list[tuple[str, list[tuple[str, str, int, int]]]]:
+    """The body of each text and its cuts as (kind, rule, first line, line after)."""
     account = bench.clean(program, bench.frames("cuts", [("p", text.encode()) for text in texts]), "cuts")[0]
     found = []
     for (_, lines), (_, body) in zip(account[0::3], account[1::3]):
@@ -94,7 +94,7 @@ def cuts(bench, program, texts: list[str]) -> list[tuple[str, list[tuple[str, in
                 _, kind, rule, start, end = line.split(" ")
                 if rule != "quote-mark":
                     first, after = raw.count(b"\n", 0, int(start)), raw.count(b"\n", 0, int(end))
-                    spans.append((kind, first, after + (not raw[: int(end)].endswith(b"\n"))))
+                    spans.append((kind, rule, first, after + (not raw[: int(end)].endswith(b"\n"))))
         found.append((body, spans))
     return found
 
@@ -103,26 +103,45 @@ def our_headers(bench, program, mails: list[Mail]) -> list[set[int]]:
     """The lines our rules take for headers of earlier mails, in the whole thread.
 
     A cut of history is cleaned again by itself: a mail that is nothing but history loses its header and keeps the rest,
-    so its first cut is that header, and the next cut is the next mail.
+    so the cuts it begins with are that header, as far as the `>` grow no more, and later cuts are later mails.
     """
     headers: list[set[int]] = [set() for _ in mails]
-    work = [(at, 0, mail["text"], False) for at, mail in enumerate(mails)]
+    work = [(at, 0, mail["text"]) for at, mail in enumerate(mails)]
     for _ in range(40):
         todo = []
-        for (at, offset, text, inside), (body, spans) in zip(work, cuts(bench, program, [text for _, _, text, _ in work])):
+        for (at, offset, _), (body, spans) in zip(work, cuts(bench, program, [text for _, _, text in work])):
             lines = body.split("\n")
-            blank = next((number for number, line in enumerate(lines) if line.strip(" \t>")), 0)
-            for kind, first, after in spans:
+            empty = [not line.strip(" \t>") for line in lines]
+            reach = begun = 0  # how far the header goes, with and without the blank lines after it
+            for kind, rule, first, after in spans:
                 if kind not in ("Quoted", "Forwarded"):
                     continue
-                if inside and first <= blank:
-                    headers[at].update(range(offset + first, offset + after))
-                elif after - first < len(lines) or not inside:
-                    todo.append((at, offset + first, "\n".join(lines[first:after]), True))
+                if all(empty[reach:first]):
+                    worded = [number for number in range(first, after) if not empty[number]]
+                    deeper = [number for number in worded if depth(lines[number]) > depth(lines[worded[0]])]
+                    if rule == "marked" and not deeper:
+                        # A quote that nothing introduces: no header, and what is in it is another mail's.
+                        if after - first < len(lines):
+                            todo.append((at, offset + first, "\n".join(lines[first:after])))
+                        reach = len(lines) + 1
+                        continue
+                    reach = deeper[0] if deeper else after
+                    until = max((number + 1 for number in worded if number < reach), default=first)
+                    headers[at].update(range(offset + (begun or first), offset + until))
+                    begun = until
+                    if not deeper:
+                        continue
+                    first, reach = reach, len(lines) + 1
+                todo.append((at, offset + first, "\n".join(lines[first:after])))
         work = todo
         if not work:
             break
     return headers
+
+
+def depth(line: str) -> int:
+    """How many `>` stand before the words."""
+    return re.match(r"[\s>]*", line)[0].count(">")
 
 
 def kept_lines(text: str, kept: str) -> set[int]:
@@ -186,8 +205,8 @@ def zones(bench, ours, folder: pathlib.Path, table) -> None:
     signed = read(folder / "forge_signatures.jsonl.gz")
     count = Count()
     for mail, (body, spans) in zip(signed, cuts(bench, ours, [mail["text"] for mail in signed])):
-        lost = {at for kind, first, after in spans if kind in ("Signature", "Disclaimer") for at in range(first, after)}
-        older = {at for kind, first, after in spans if kind in ("Quoted", "Forwarded") for at in range(first, after)}
+        lost = {at for kind, _, first, after in spans if kind in ("Signature", "Disclaimer") for at in range(first, after)}
+        older = {at for kind, _, first, after in spans if kind in ("Quoted", "Forwarded") for at in range(first, after)}
         gold = set(mail["signature_lines"])
         for at, line in enumerate(body.split("\n")):
             if line.strip() and (at not in older or at in gold):
