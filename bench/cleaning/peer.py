@@ -198,13 +198,12 @@ def main() -> None:
         sys.stdout.buffer.flush()
         print(f"failed {failed}", file=sys.stderr)
     else:
-        for kind, content in mails:
-            guarded(kind, content)
-        start, done = time.perf_counter(), 0
-        while not done or time.perf_counter() - start < float(seconds[0]):
-            for kind, content in mails:
-                guarded(kind, content)
-            done += len(mails)
+        for share in (0.5, 1.0):  # to warm up, then to time
+            start, done = time.perf_counter(), 0
+            while not done or time.perf_counter() - start < share * float(seconds[0]):
+                for kind, content in mails:
+                    guarded(kind, content)
+                done += len(mails)
         print(json.dumps({"per_s": done / (time.perf_counter() - start)}))
     for line in pathlib.Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM:"):

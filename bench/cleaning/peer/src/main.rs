@@ -5,7 +5,7 @@
 use mail_parser::MessageParser;
 use mailparse::{MailHeaderMap, ParsedMail};
 use std::io::{self, BufWriter, Write};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// One mail's bytes to its text.
 fn peer(name: &str) -> fn(u8, &[u8]) -> String {
@@ -80,9 +80,14 @@ fn main() -> io::Result<()> {
                 .map(|(kind, bytes)| clean(*kind, bytes).len())
                 .sum::<usize>()
         };
+        let mut start = Instant::now();
         let kept = pass();
-        let (start, mut mails) = (Instant::now(), 0);
-        while mails == 0 || start.elapsed() < Duration::from_secs_f64(seconds) {
+        while start.elapsed().as_secs_f64() < seconds / 2.0 {
+            pass();
+        }
+        let mut mails = 0;
+        start = Instant::now();
+        while mails == 0 || start.elapsed().as_secs_f64() < seconds {
             assert_eq!(pass(), kept);
             mails += frames.len();
         }
