@@ -7,11 +7,13 @@ missing is passed over by name. The peers are installed once, into `--keep`. Eve
 """
 
 import argparse
-import gzip
+import base64
+import email
 import importlib.util
 import json
 import os
 import pathlib
+import re
 import statistics
 import struct
 import subprocess
@@ -31,7 +33,7 @@ PYPI = [
     "mail-parser-reply==1.36", "email-reply-parser==0.5.12", "quotequail==0.5.4", "unquotemail==1.0.11",
     "email-reply-extractor==1.1.1", "inscriptis==2.7.6", "html2text==2025.4.15", "mail-parser==4.8.0", "fast-mail-parser==0.10.0",
     # talon's own list asks for a C library that no longer builds; its rules need these.
-    "lxml==6.1.3", "regex", "chardet", "cssselect", "six", "html5lib", "faust-cchardet",
+    "lxml==6.1.3", "regex==2026.11.15", "chardet==7.7.0", "cssselect==1.6.0", "six==1.17.0", "html5lib==1.1", "faust-cchardet==3.2.0",
 ]
 PYPI_ALONE = ["talon==1.4.4"]
 NPM = [
@@ -225,8 +227,6 @@ def megabytes(said: dict[str, str]) -> str:
 
 
 def content(case: dict) -> bytes:
-    import base64
-
     return base64.b64decode(case["raw"]) if case["raw_encoding"] == "base64" else case["raw"].encode()
 
 
@@ -342,13 +342,27 @@ def growth(bench: Bench, limit: float) -> None:
     table(["mail of", "1 MB", "10 MB", "ratio", ""], rows)
 
 
+def has_words(text: str) -> bool:
+    return any(character.isalnum() for character in text)
+
+
+def readable(raw: bytes) -> bool:
+    """Whether Python's `email` finds a text part with words that is no attachment."""
+    for part in email.message_from_bytes(raw).walk():
+        if part.get_content_type() in ("text/plain", "text/html") and part.get_content_disposition() != "attachment":
+            text = (part.get_payload(decode=True) or b"").decode("latin-1")
+            if has_words(re.sub(r"(?s)<(style|script).*?</\1>|<[^>]*>|&\w+;", " ", text)):
+                return True
+    return False
+
+
 def raw(bench: Bench, data: pathlib.Path, rounds: int, seconds: float) -> None:
     with tarfile.open(data / "raw-mail" / "messages.tar.gz") as archive:
         mails = [("m", archive.extractfile(member).read()) for member in archive if member.isfile()]
     frames = bench.frames("messages", mails)
     print(f"## Raw mail: {len(mails)} real messages, parsed and cleaned\n")
     whole = [text for _, text in bench.clean(OURS_DECODE, frames)[0]]
-    has_words = lambda text: any(character.isalnum() for character in text)
+    unread = sum(readable(content) and not has_words(text) for (_, content), text in zip(mails, whole))
     rows, defects = [], {}
     for profile in ("author", "request"):
         program = Program("ours", "", "ours", "clean", True, profile)
@@ -359,14 +373,14 @@ def raw(bench: Bench, data: pathlib.Path, rounds: int, seconds: float) -> None:
         speed = bench.rates([program], frames, rounds, seconds)[program]
         share = sum(len(text) for _, text in kept) / max(1, sum(map(len, whole)))
         wordless = sum(not has_words(text) for text in whole)
-        rows.append([profile, str(panics), str(emptied), str(wordless), f"{100 * share:.0f} %", f"{speed:,.0f}"])
+        rows.append([profile, str(panics), str(emptied), str(unread), str(wordless), f"{100 * share:.0f} %", f"{speed:,.0f}"])
         for _, lines in account[0::3]:
             for line in lines.splitlines():
                 if line.startswith("defect "):
                     name = line.split()[1].rstrip("{")
                     defects.setdefault(name, {}).setdefault(profile, 0)
                     defects[name][profile] += 1
-    table(["profile", "panics", "words in, none out", "no words in", "of the text kept", "mails/s, one core"], rows)
+    table(["profile", "panics", "words in, none out", "words for Python alone", "no words in", "of the text kept", "mails/s, one core"], rows)
     table(["defect", "mails"], [[name, str(max(by.values()))] for name, by in sorted(defects.items())])
 
 
