@@ -1,6 +1,7 @@
 """Trains on the demo's noisy mails with and without cleaning and prints macro-F1 side by side.
 
-    python3 bench/cleaning/ablation.py --keep FOLDER [--count 3000] [--seeds 7,8,9] [--kinds linear,hybrid] [--binary FILE]
+    python3 bench/cleaning/ablation.py --keep FOLDER [--count 3000] [--seeds 7,8,9] [--kinds linear,hybrid]
+        [--profiles decode,author,request] [--binary FILE]
 
 `poststelle sample` writes raw mails with histories, forwards, signatures, Impressum and HTML; `poststelle data split` parts them
 once, still raw. Then the same recipe is trained on the same parts, `clean.profile` being the one difference: `decode` reads the
@@ -17,7 +18,6 @@ import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TASKS = {"business_unit": None, "queue": "business_unit", "topic": "queue"}
-PROFILES = ("decode", "author", "request")
 
 
 def recipe(data: pathlib.Path) -> str:
@@ -59,6 +59,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=3000)
     parser.add_argument("--seeds", default="7,8,9")
     parser.add_argument("--kinds", default="linear")
+    parser.add_argument("--profiles", default="decode,author,request", help="the first is what the others are compared with")
     parser.add_argument("--binary", type=pathlib.Path, help="use this build instead of making one")
     arguments = parser.parse_args()
     binary = arguments.binary
@@ -70,7 +71,8 @@ def main() -> None:
     print(f"| model | cleaning | {' | '.join(TASKS)} | mean |\n|---|---|{'---|' * len(TASKS)}---|", flush=True)
     for kind in arguments.kinds.split(","):
         means = {}
-        for profile in PROFILES:
+        bare, *others = profiles = arguments.profiles.split(",")
+        for profile in profiles:
             figures = []
             for seed in seeds:
                 data = mails(binary, keep, arguments.count, seed)
@@ -81,12 +83,10 @@ def main() -> None:
             means[profile] = rows
             cells = [f"{statistics.mean(row):.3f} ({', '.join(f'{one:.3f}' for one in row)})" for row in rows.values()]
             print(f"| {kind} | {profile} | {' | '.join(cells)} |", flush=True)
-        for profile in PROFILES[1:]:
-            gains = [
-                [with_ - without for with_, without in zip(means[profile][task], means["decode"][task])] for task in means["decode"]
-            ]
+        for profile in others:
+            gains = [[one - other for one, other in zip(row, means[bare][task])] for task, row in means[profile].items()]
             cells = [f"{statistics.mean(gain):+.3f} ({', '.join(f'{one:+.3f}' for one in gain)})" for gain in gains]
-            print(f"| {kind} | {profile} less decode | {' | '.join(cells)} |", flush=True)
+            print(f"| {kind} | {profile} less {bare} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -133,16 +133,18 @@ if (mode === "clean") {
   for (let at = 0; at < all.length; ) at += writeSync(1, all, at);
   process.stderr.write(`failed ${failed}\n`);
 } else {
-  let start = performance.now();
+  // Processor time, which other programs on the machine do not stretch.
+  const busy = () => (process.cpuUsage().user + process.cpuUsage().system) / 1e6;
+  let start = busy();
   do await pass();
-  while (performance.now() - start < 500 * Number(seconds));
+  while (busy() - start < Number(seconds) / 2);
   let done = 0;
-  start = performance.now();
-  while (!done || performance.now() - start < 1000 * Number(seconds)) {
+  start = busy();
+  while (!done || busy() - start < Number(seconds)) {
     await pass();
     done += mails.length;
   }
-  process.stdout.write(JSON.stringify({ per_s: done / ((performance.now() - start) / 1000) }) + "\n");
+  process.stdout.write(JSON.stringify({ per_s: done / (busy() - start) }) + "\n");
 }
 const peak = readFileSync("/proc/self/status", "utf8").match(/VmHWM:\s*(.*)/);
 if (peak) process.stderr.write(`peak ${peak[1]}\n`);

@@ -198,13 +198,14 @@ def main() -> None:
         sys.stdout.buffer.flush()
         print(f"failed {failed}", file=sys.stderr)
     else:
-        for share in (0.5, 1.0):  # to warm up, then to time
-            start, done = time.perf_counter(), 0
-            while not done or time.perf_counter() - start < share * float(seconds[0]):
+        # To warm up, then to time; processor time is not stretched by other programs on the machine.
+        for share in (0.5, 1.0):
+            start, done = time.process_time(), 0
+            while not done or time.process_time() - start < share * float(seconds[0]):
                 for kind, content in mails:
                     guarded(kind, content)
                 done += len(mails)
-        print(json.dumps({"per_s": done / (time.perf_counter() - start)}))
+        print(json.dumps({"per_s": done / (time.process_time() - start)}))
     for line in pathlib.Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             print("peak", line.split(":")[1].strip(), file=sys.stderr)
