@@ -302,11 +302,11 @@ fn bare(words: &str) -> &str {
 pub(super) fn is_prose(words: &str) -> bool {
     let count = words.split_whitespace().count();
     // Telephone numbers in groups are no words.
-    let lettered = words
-        .split_whitespace()
-        .filter(|word| word.contains(char::is_alphabetic))
-        .count();
-    if count < 4 || is_strong_contact(words) && lettered < 12 {
+    let lettered = || {
+        let words = words.split_whitespace();
+        words.filter(|word| word.contains(char::is_alphabetic)).count()
+    };
+    if count < 4 || is_strong_contact(words) && lettered() < 12 {
         return false;
     }
     let ends = words.ends_with(['.', '?', '!']) && !ABBREVIATED.is_match(words);
