@@ -21,7 +21,7 @@ const NOTICE: usize = 40;
 pub(super) fn cut(sheet: &mut Sheet<'_>, own: Range<usize>) {
     banner(sheet, own.clone());
     // What stands below a paragraph tells a footer, so the last is read first.
-    let mut footer = true;
+    let (mut footer, mut below) = (true, Vec::new());
     for paragraph in paragraphs(sheet, own.clone()).into_iter().rev() {
         let text = joined(sheet, paragraph.clone());
         let confidential = if text.len() < NOTICE {
@@ -29,9 +29,12 @@ pub(super) fn cut(sheet: &mut Sheet<'_>, own: Range<usize>) {
         } else {
             groups(&markers().confidential, &text, 2)
         };
-        let personal = (footer || confidential > 0) && personal(&text);
-        let asks = asks(&text);
-        if confidential >= 3 && !(personal && asks) || confidential == 2 && !personal && !asks {
+        let said = confidential >= 2
+            && match (personal(&text), asks(&text)) {
+                (false, false) => true,
+                (personal, asks) => confidential >= 3 && !(personal && asks),
+            };
+        if said {
             // A name or a closing above the notice belongs to the signature rule.
             let start = paragraph
                 .clone()
@@ -40,19 +43,24 @@ pub(super) fn cut(sheet: &mut Sheet<'_>, own: Range<usize>) {
             sheet.cut(start..paragraph.end, CutKind::Disclaimer, Rule::Confidential);
             continue;
         }
-        if footer && !asks && !announced(sheet, own.start..paragraph.start) {
-            company(sheet, paragraph.clone(), groups(&markers().company, &text, 1));
+        let particulars = if footer {
+            groups(&markers().company, &text, 1)
+        } else {
+            0
+        };
+        if particulars > 0 && !asks(&text) {
+            footer = !below.drain(..).any(|lines| is_written(sheet, lines));
+            if footer && !announced(sheet, own.start..paragraph.start) {
+                company(sheet, paragraph.clone(), particulars);
+            }
         }
         for at in paragraph.clone() {
             let words = sheet.lines[at].words;
-            if words.len() <= 400 && markers().notice.is_match(words) && !self::personal(words) {
+            if words.len() <= 400 && markers().notice.is_match(words) && !personal(words) {
                 sheet.cut(at..at + 1, CutKind::Disclaimer, Rule::Notice);
             }
         }
-        footer &= !(personal
-            && paragraph
-                .into_iter()
-                .any(|at| sheet.is_kept(at) && is_prose(sheet.lines[at].words)));
+        below.push(paragraph);
     }
 }
 
@@ -66,6 +74,14 @@ fn groups(patterns: &[Pattern], text: &str, least: usize) -> usize {
         found += usize::from(pattern.is_match(text));
     }
     if found < least { 0 } else { found }
+}
+
+/// True when kept lines of a paragraph are somebody's sentences.
+fn is_written(sheet: &Sheet<'_>, lines: Range<usize>) -> bool {
+    lines
+        .clone()
+        .any(|at| sheet.is_kept(at) && is_prose(sheet.lines[at].words))
+        && personal(&joined(sheet, lines))
 }
 
 /// A gateway's warning on top.

@@ -387,10 +387,11 @@ pub(super) fn header_block(lines: &[Line<'_>], range: Range<usize>) -> Option<Ra
     ((enough || unsigned) && !form && !prose).then_some(range.start..end)
 }
 
-/// What no sender is called: "od stycznia nie ma wyciągu.".
+/// What no sender is called: "od stycznia nie ma wyciągu.", "Von: 1.3.2026".
 fn is_sentence(value: &str) -> bool {
     let value = value.trim();
-    value.starts_with(char::is_lowercase) || value.ends_with(['?', '!'])
+    value.starts_with(|first: char| first.is_lowercase() || first.is_ascii_digit())
+        || value.ends_with(['?', '!'])
 }
 
 /// "Message: …": a short name and a colon.
@@ -548,12 +549,13 @@ fn best_start(lines: &[Line<'_>], range: Range<usize>) -> Option<(usize, bool)> 
         if !(dated || markers.attribution_verb.is_match(&joined)) || !markers.attribution.is_match(whole) {
             continue;
         }
-        let opens = opens(words) || dated;
+        let opens = opens(words) || dated && best.is_none();
         if best.is_none() || opens {
             let address = joined.contains('@');
             let prose = markers.attribution_prose.is_match(&joined) && !address;
             best = Some((at, !prose && (address || has_time(&joined))));
-            if opens {
+            // A time may open the second line of what a preposition opened on the first.
+            if opens && !dated {
                 break;
             }
         }
@@ -564,24 +566,36 @@ fn best_start(lines: &[Line<'_>], range: Range<usize>) -> Option<(usize, bool)> 
 /// True when a line begins the way attributions do: a preposition or a weekday, then a date.
 fn opens(words: &str) -> bool {
     let mut parts = words.trim_start_matches(['-', '*', '|', ' ']).split_whitespace();
-    let Some(first) = parts.next() else { return false };
+    let (Some(first), second) = (parts.next(), parts.next().unwrap_or_default()) else {
+        return false;
+    };
     let first = first.trim_end_matches([',', '.']).to_lowercase();
-    matches!(
-        first.as_str(),
-        "am" | "on"
-            | "le"
-            | "el"
-            | "em"
-            | "il"
-            | "op"
-            | "w"
-            | "den"
-            | "dne"
-            | "dnia"
-            | "at"
-            | "zitat"
-            | "quoting"
-    ) && words.contains(|c: char| c.is_ascii_digit())
+    let digits = words.bytes().filter(u8::is_ascii_digit).count();
+    // "pon., 2 mar 2026 o 16:12"
+    let weekday = first.chars().count() <= 4
+        && first.chars().all(char::is_alphabetic)
+        && second.starts_with(|c: char| c.is_ascii_digit())
+        && digits >= 5
+        && !words.ends_with(['.', '?', '!']);
+    weekday
+        || digits > 0
+            && matches!(
+                first.as_str(),
+                "am" | "on"
+                    | "le"
+                    | "el"
+                    | "em"
+                    | "il"
+                    | "op"
+                    | "w"
+                    | "den"
+                    | "dne"
+                    | "dnia"
+                    | "at"
+                    | "no"
+                    | "zitat"
+                    | "quoting"
+            )
 }
 
 /// True when a text holds a time of day or a full date.

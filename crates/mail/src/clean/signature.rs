@@ -259,6 +259,10 @@ fn contact_block(sheet: &mut Sheet<'_>, own: Range<usize>) {
     while first < lines.len() && first > 0 && lines[first] == lines[first - 1] + 1 {
         first += 1;
     }
+    // A link on a line of its own is what the client points at, unless a name stands above it.
+    while first < lines.len() && is_link(sheet.lines[lines[first]].words) {
+        first += 1;
+    }
     if first == 0 || first >= lines.len() {
         return;
     }
@@ -298,11 +302,11 @@ fn bare(words: &str) -> &str {
 pub(super) fn is_prose(words: &str) -> bool {
     let count = words.split_whitespace().count();
     // Telephone numbers in groups are no words.
-    let lettered = words
-        .split_whitespace()
-        .filter(|word| word.contains(char::is_alphabetic))
-        .count();
-    if count < 4 || is_strong_contact(words) && lettered < 12 {
+    let lettered = || {
+        let words = words.split_whitespace();
+        words.filter(|word| word.contains(char::is_alphabetic)).count()
+    };
+    if count < 4 || is_strong_contact(words) && lettered() < 12 {
         return false;
     }
     let ends = words.ends_with(['.', '?', '!']) && !ABBREVIATED.is_match(words);
@@ -331,10 +335,21 @@ fn is_title(words: &str) -> bool {
     let count = words.split_whitespace().count();
     count <= 6
         && words.len() <= 60
-        && !words.ends_with(['.', '?', '!', ':', ','])
+        && !words.ends_with(['?', '!', ':', ','])
+        && (!words.ends_with('.') || ABBREVIATED.is_match(words))
         && !is_list_item(words)
         && bare(words).starts_with(|c: char| c.is_uppercase() || !c.is_alphanumeric())
         && !PERSON.is_match(words)
+}
+
+/// An address of the web with a path, and nothing else.
+fn is_link(words: &str) -> bool {
+    let bare = words.trim_matches(['<', '>', '(', ')']);
+    let path = bare
+        .strip_prefix("https://")
+        .or_else(|| bare.strip_prefix("http://"));
+    path.and_then(|rest| rest.split_once('/'))
+        .is_some_and(|(_, path)| !path.is_empty() && !path.contains(' '))
 }
 
 /// "- Auszug", "• Depot".
@@ -357,8 +372,8 @@ static STRONG: LazyLock<Pattern> = LazyLock::new(|| {
         "tel|telefon|fon|phone|mobil|mobile|handy|fax|telefax|hotline|durchwahl|cell|direct|office|tel\\.";
     pattern(
         &[
-            &format!(r"\b(?:{word})\b\s?[.:/|]*\s?[+(\d]"),
-            r"^\W{0,3}(?:[tfmpdw]|mob|ph)\s?[.:|]\s?[+(]?\d",
+            &format!(r"\b(?:{word})\b\s?[.:/|]*\s{{0,4}}[+(\d]"),
+            r"^\W{0,3}(?:[tfmpdw]|mob|ph)\s?[.:|]\s{0,4}[+(]?\d",
             &format!(r"^\W{{0,3}}[+(]?\d[\d\s()/.\-–]{{6,}}\W*(?:(?:{word}|ph|mob|work|home|desk)\W*)?$"),
             r"\+\d{1,3}[\s(./-]*\d[\d\s()/.-]{5,}",
             r"^\W{0,3}(?:e-?mail|mail|web|internet|homepage|website|www)(?:\b\s?[.:|]|\s+\S+[.@]\S+(?:\s<\S+)?\W*$)",
@@ -391,8 +406,11 @@ static PERSON: LazyLock<Pattern> = LazyLock::new(|| {
     pattern(&format!(r"\b(?:{german}|{english})\b"))
 });
 
-static ABBREVIATED: LazyLock<Pattern> =
-    LazyLock::new(|| pattern(r"\b(?:e\.\s?v|e\.\s?k|inc|ltd|co|corp|str|nr|a\.g|s\.a|b\.v)\.$"));
+static ABBREVIATED: LazyLock<Pattern> = LazyLock::new(|| {
+    pattern(
+        r"\b(?:e\.\s?v|e\.\s?k|inc|ltd|co|corp|str|nr|a\.g|s\.a|b\.v|dept|abt|dir|mgr|asst|jr|sr|bros)\.$",
+    )
+});
 
 /// "- Max Muster": the one pattern here to which capital letters matter.
 static DASH_NAME: LazyLock<Regex> = LazyLock::new(|| {
@@ -422,6 +440,7 @@ mod tests {
             "Bitte sperren.\n\nGesendet von Outlook für Android<https://example.com>",
             "Bitte sperren.\n\nLG\nMax",
             "Bitte sperren.\n\n/Max",
+            "Bitte sperren.\n\nMax Muster\nAccounts Dept.\nTel. 040 1234567\nhttps://example.com/max",
             "Bitte sperren.\n\nMax Muster\n040 1234567 Office\nE: max@example.com",
             "Bitte sperren.\n\n*Max Muster* | *Chef*\n*WEB example.com <https://example.com/>*\n*USt-IdNr.: DE123456789*",
             "Bitte sperren.\n\nVielen Dank und beste Grüße aus Kiel,\nMax",
@@ -447,6 +466,7 @@ mod tests {
         for body in [
             "Bitte senden:\n- Auszug\n- Depot",
             "Bitte prüfen:\n\n- www.example.com\n- www.example.org",
+            "Das hat geholfen\n\nhttps://example.com/a/b\n\nhttps://example.org/c",
             "Vielen Dank für Ihre Antwort.\nIch brauche noch den Auszug.",
             "Danke",
             "Grüßen Sie bitte Frau Meier von mir und schicken Sie das Formular.",
