@@ -129,7 +129,21 @@ fn is_closing(words: &str) -> bool {
         && !rest.ends_with(['?', ':'])
         && found.end() > 1
         && (rest.is_empty() || !is_clause(rest) || is_company_of(rest))
+        && !(found.end() <= SHORT && names_thing(rest))
 }
+
+/// Formulas up to this many bytes are words of other use too: "Ihre", "LG".
+const SHORT: usize = 5;
+
+/// "Rechnung 4711", "Schreiben vom März": what follows is no person.
+fn names_thing(rest: &str) -> bool {
+    let small = |word: &str| word.starts_with(char::is_lowercase) && !NAME_PARTICLES.contains(&word);
+    rest.contains(|c: char| c.is_ascii_digit()) || rest.split_whitespace().any(small) && !is_company_of(rest)
+}
+
+const NAME_PARTICLES: &[&str] = &[
+    "von", "van", "de", "der", "den", "zu", "zur", "und", "aus", "and", "of", "the",
+];
 
 /// "hat angerufen", "Müller hat angerufen.": no name behind a formula.
 fn is_clause(rest: &str) -> bool {
@@ -178,6 +192,17 @@ fn closing(sheet: &mut Sheet<'_>, own: Range<usize>) {
         let formal = is_closing(words);
         let thanks = words.len() <= 60 && markers().closing_thanks.is_match(words);
         if !formal && !thanks {
+            continue;
+        }
+        // "Bitte nennen Sie mir:", then "Ihre Bankverbindung".
+        let announced = index > 0 && sheet.lines[lines[index - 1]].words.ends_with(':');
+        if announced
+            && !thanks
+            && markers()
+                .closing
+                .find(words)
+                .is_some_and(|found| found.end() <= SHORT)
+        {
             continue;
         }
         let names = tail
@@ -273,7 +298,7 @@ fn contact_block(sheet: &mut Sheet<'_>, own: Range<usize>) {
         // Company particulars are cut by now and speak for a block around them.
         + usize::from((lines[first]..own.end).any(|at| sheet.fate[at].is_some_and(|(_, rule)| rule == Rule::Company)));
     let above = sheet.lines[lines[first - 1]].words;
-    let announced = above.ends_with(':') && above.contains(char::is_alphabetic);
+    let announced = above.ends_with(':') && above.contains(char::is_alphabetic) || ANNOUNCES.is_match(above);
     if strong >= 2 && !announced {
         sheet.cut(lines[first]..own.end, CutKind::Signature, Rule::Contact);
     }
@@ -306,11 +331,17 @@ pub(super) fn is_prose(words: &str) -> bool {
         let words = words.split_whitespace();
         words.filter(|word| word.contains(char::is_alphabetic)).count()
     };
-    if count < 4 || is_strong_contact(words) && lettered() < 12 {
+    if count < 3 || is_strong_contact(words) && lettered() < 12 {
         return false;
     }
     let ends = words.ends_with(['.', '?', '!']) && !ABBREVIATED.is_match(words);
-    count >= 10 && !words.contains(['|', '•']) || ends && count >= 5 || PERSON.is_match(words) && count >= 5
+    let speaks = (ends || count >= 5) && PERSON.is_match(words);
+    count >= 10 && !words.contains(['|', '•']) || ends && count >= 5 || speaks
+}
+
+/// A sentence in which somebody speaks of themselves or to somebody.
+pub(super) fn is_request(words: &str) -> bool {
+    is_prose(words) && PERSON.is_match(words)
 }
 
 /// One to four capitalized words, as a name with a degree is.
@@ -387,6 +418,10 @@ static STRONG: LazyLock<Pattern> = LazyLock::new(|| {
     )
 });
 
+/// A sentence that goes on in the contact data below it: "Sie erreichen mich unter".
+static ANNOUNCES: LazyLock<Pattern> =
+    LazyLock::new(|| pattern(r"\w \w.*\b(?:unter|lautet|lauten|ist|sind|an|at|is|are|under)$"));
+
 static CONTACT: LazyLock<Pattern> = LazyLock::new(|| {
     pattern(
         &[
@@ -402,8 +437,9 @@ static CONTACT: LazyLock<Pattern> = LazyLock::new(|| {
 
 static PERSON: LazyLock<Pattern> = LazyLock::new(|| {
     let german = "ich|wir|mir|mich|uns|bitte|sie|ihnen|mein|meine|meinen|unser|unsere|habe|haben";
-    let english = "i|i'm|i'll|we|my|our|please|you|your|was|will";
-    pattern(&format!(r"\b(?:{german}|{english})\b"))
+    let english = "i'm|i'll|we|my|our|please|you|your|was|will";
+    // "i. A." and "i. V." are no "I".
+    pattern(&format!(r"\b(?:{german}|{english})\b|\bi(?:[ ,;]|$)"))
 });
 
 static ABBREVIATED: LazyLock<Pattern> = LazyLock::new(|| {
