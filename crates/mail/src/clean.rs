@@ -20,6 +20,7 @@ pub use rule::Rule;
 pub use span::Span;
 
 use crate::lines::{self, Line};
+use crate::markers::{Label, markers};
 use crate::message::{Hidden, Message};
 use crate::{Defect, language, subject};
 use serde::Serialize;
@@ -153,7 +154,8 @@ impl Cleaner {
         }
     }
 
-    /// Cleans one person's mail: the lines of `zone` whose quote depth is at most `base`.
+    /// Cleans one person's mail: the lines of `zone` whose quote depth is at most `base`;
+    /// `forwarded` when the mail's subject says it is a forward.
     fn zone(&self, sheet: &mut Sheet<'_>, zone: Range<usize>, base: usize, forwarded: bool, level: usize) {
         let found = quoted::find(&sheet.lines, zone.clone(), base);
         let end = found.history.as_ref().map_or(zone.end, |history| history.start);
@@ -183,7 +185,7 @@ impl Cleaner {
         let mut wrote = own.iter().any(|range| sheet.has_words(range.clone()));
         let deeper = level < DEPTH;
         if let Some(history) = found.history {
-            let forward = history.forward || (forwarded && level == 0);
+            let forward = history.forward || forwarded;
             if !wrote && !forward {
                 for range in &own {
                     sheet.restore_in(range.clone(), Rule::Closing);
@@ -198,14 +200,15 @@ impl Cleaner {
             if (!wrote || forward && self.profile == Profile::Request) && deeper {
                 sheet.cut(history.start..history.content, kind, history.rule);
                 let base = sheet.base(history.content..zone.end).unwrap_or(base);
-                self.zone(sheet, history.content..zone.end, base, false, level + 1);
+                let forwarded = sheet.forwards(history.start..history.content);
+                self.zone(sheet, history.content..zone.end, base, forwarded, level + 1);
             } else if wrote {
                 sheet.cut(history.start..zone.end, kind, history.rule);
             }
             return;
         }
         for quote in &found.quotes {
-            let forward = quote.forward || (forwarded && level == 0);
+            let forward = quote.forward || forwarded;
             if (!wrote || forward && self.profile == Profile::Request) && deeper {
                 sheet.uncut(quote.block.clone());
                 let base = sheet.base(quote.block.clone()).unwrap_or(base + 1);
@@ -304,6 +307,14 @@ impl<'a> Sheet<'a> {
         range
             .into_iter()
             .any(|line| self.is_kept(line) && has_word(self.lines[line].words))
+    }
+
+    /// True when the subject among the lines of a header is that of a forward.
+    fn forwards(&self, header: Range<usize>) -> bool {
+        self.lines[header].iter().any(|line| {
+            matches!(markers().label(line.words), Some((Label::Subject, value))
+                if subject::strip(&line.words[value..]).forwarded)
+        })
     }
 
     /// The quote depth a range starts at.
