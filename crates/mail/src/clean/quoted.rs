@@ -156,7 +156,17 @@ fn is_quote(lines: &[Line<'_>], block: &Range<usize>, intro: usize, others: bool
         .filter(|line| line.depth > 0 && !line.is_blank())
         .count();
     let markup = lines[block.start].depth > lines[block.start].marks;
+    if marked == 1 && intro == 0 && !markup && compares(lines, block.start) {
+        return false;
+    }
     intro > 0 || marked != 1 || markup || others || lines[block.start].words.split_whitespace().count() >= 3
+}
+
+/// A sentence broken before "> 500 Euro": a number behind the mark, the middle of a line above it.
+fn compares(lines: &[Line<'_>], at: usize) -> bool {
+    let above = at.checked_sub(1).map(|above| lines[above].words);
+    lines[at].words.starts_with(|c: char| c.is_ascii_digit())
+        && above.is_some_and(|words| words.ends_with(char::is_alphanumeric))
 }
 
 /// Lines just before a quote that introduce it without the form of an attribution.
@@ -422,6 +432,13 @@ fn notes_header(lines: &[Line<'_>], range: Range<usize>) -> Option<usize> {
         && dated(first + 1)
     {
         first + 1
+    } else if words.split_whitespace().count() <= 6
+        && (first + 1..range.end)
+            .next()
+            .is_some_and(|next| is_bracketed(lines[next].words))
+        && dated(first + 2)
+    {
+        first + 2
     } else {
         return None;
     };
@@ -456,6 +473,11 @@ fn notes_label(words: &str) -> Option<(Label, bool)> {
     let alone = !words.is_empty() && words.len() <= 24 && !words.contains([' ', ':', '@']);
     let (label, _) = alone.then(|| markers().label(&format!("{words}:"))).flatten()?;
     Some((label, true))
+}
+
+/// A line that is nothing but "<eva@example.com>".
+fn is_bracketed(words: &str) -> bool {
+    words.len() <= 120 && words.starts_with('<') && words.ends_with('>') && words.contains('@')
 }
 
 /// A line that ends with date and time.
