@@ -5,7 +5,7 @@
 //! "vertraulich" that a client might mean. So one word is no evidence: a notice needs words of
 //! several groups in one paragraph, particulars need several marks and no sentence about "ich".
 
-use super::signature::is_prose;
+use super::signature::{is_prose, is_request};
 use super::{CutKind, Rule, Sheet};
 use crate::markers::{Pattern, markers, pattern};
 use std::ops::Range;
@@ -89,6 +89,7 @@ fn company(sheet: &mut Sheet<'_>, paragraph: Range<usize>, groups: usize) {
         words.len() <= 500
             && markers().company.iter().any(|pattern| pattern.is_match(words))
             && !personal(words)
+            && !is_request(words)
     };
     let lines: Vec<usize> = paragraph.clone().filter(|&at| holds(at)).collect();
     let (Some(&first), Some(&last)) = (lines.first(), lines.last()) else {

@@ -309,6 +309,11 @@ pub(super) fn is_prose(words: &str) -> bool {
     count >= 10 && !words.contains(['|', '•']) || ends && count >= 5 || PERSON.is_match(words) && count >= 5
 }
 
+/// A sentence in which somebody speaks of themselves or to somebody.
+pub(super) fn is_request(words: &str) -> bool {
+    is_prose(words) && PERSON.is_match(words)
+}
+
 /// One to four capitalized words, as a name with a degree is.
 fn is_name(words: &str) -> bool {
     let words = bare(words);
@@ -387,8 +392,9 @@ static CONTACT: LazyLock<Pattern> = LazyLock::new(|| {
 
 static PERSON: LazyLock<Pattern> = LazyLock::new(|| {
     let german = "ich|wir|mir|mich|uns|bitte|sie|ihnen|mein|meine|meinen|unser|unsere|habe|haben";
-    let english = "i|i'm|i'll|we|my|our|please|you|your|was|will";
-    pattern(&format!(r"\b(?:{german}|{english})\b"))
+    let english = "i'm|i'll|we|my|our|please|you|your|was|will";
+    // "i. A." and "i. V." are no "I".
+    pattern(&format!(r"\b(?:{german}|{english})\b|\bi(?:[ ,;]|$)"))
 });
 
 static ABBREVIATED: LazyLock<Pattern> =
