@@ -10,6 +10,7 @@
 mod charset;
 mod clean;
 mod defect;
+mod encoded;
 pub mod explain;
 mod flowed;
 mod html;

@@ -5,8 +5,8 @@
 
 use crate::html;
 use crate::message::{Message, line_ends, subject_of};
-use crate::{Defect, charset, flowed, transfer};
-use mail_parser::{Encoding, HeaderValue, MessageParser, MessagePart, MimeHeaders, PartType};
+use crate::{Defect, charset, encoded, flowed, transfer};
+use mail_parser::{Encoding, HeaderName, HeaderValue, MessageParser, MessagePart, MimeHeaders, PartType};
 
 /// Parts nest no deeper than this in any honest mail.
 const DEPTH: usize = 32;
@@ -87,7 +87,7 @@ pub(crate) fn parse(raw: &[u8]) -> Message {
         }
     });
     let message = Message {
-        subject: parsed.subject().map(str::to_owned).and_then(subject_of),
+        subject: subject(&parsed).and_then(subject_of),
         from,
         date: parsed
             .date()
@@ -128,6 +128,22 @@ fn has_header(raw: &[u8]) -> bool {
         .take_while(|&&byte| byte.is_ascii_graphic() && byte != b':')
         .count();
     name > 0 && raw[start + name..].trim_ascii_start().first() == Some(&b':')
+}
+
+/// The subject; read again from its bytes where the parser met some it could not place.
+fn subject(mail: &mail_parser::Message<'_>) -> Option<String> {
+    let subject = mail.subject()?;
+    if !subject.contains('\u{fffd}') {
+        return Some(subject.to_owned());
+    }
+    let header = mail
+        .headers()
+        .iter()
+        .rfind(|header| header.name == HeaderName::Subject)?;
+    let raw = mail
+        .raw_message()
+        .get(header.offset_start as usize..header.offset_end as usize);
+    Some(raw.map_or_else(|| subject.to_owned(), encoded::text))
 }
 
 fn ids(value: &HeaderValue<'_>) -> Vec<String> {
