@@ -160,6 +160,9 @@ impl Page {
         }
         let block = block(name);
         if block > 0 && self.stack.last().is_some_and(|open| &*open.name == "p") {
+            if self.hidden == 0 {
+                self.line_break(2);
+            }
             self.pop();
         }
         if matches!(name, "td" | "th" | "tr" | "li" | "option" | "dt" | "dd") {
