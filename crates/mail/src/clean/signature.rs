@@ -129,7 +129,21 @@ fn is_closing(words: &str) -> bool {
         && !rest.ends_with(['?', ':'])
         && found.end() > 1
         && (rest.is_empty() || !is_clause(rest) || is_company_of(rest))
+        && !(found.end() <= SHORT && names_thing(rest))
 }
+
+/// Formulas up to this many bytes are words of other use too: "Ihre", "LG".
+const SHORT: usize = 5;
+
+/// "Rechnung 4711", "Schreiben vom März": what follows is no person.
+fn names_thing(rest: &str) -> bool {
+    let small = |word: &str| word.starts_with(char::is_lowercase) && !NAME_PARTICLES.contains(&word);
+    rest.contains(|c: char| c.is_ascii_digit()) || rest.split_whitespace().any(small) && !is_company_of(rest)
+}
+
+const NAME_PARTICLES: &[&str] = &[
+    "von", "van", "de", "der", "den", "zu", "zur", "und", "aus", "and", "of", "the",
+];
 
 /// "hat angerufen", "Müller hat angerufen.": no name behind a formula.
 fn is_clause(rest: &str) -> bool {
@@ -172,12 +186,28 @@ fn closing(sheet: &mut Sheet<'_>, own: Range<usize>) {
     let lines = kept(sheet, own.clone());
     // A mail of closings asks for each line many times.
     let mut known: Vec<Option<bool>> = vec![None; lines.len()];
+    let mut announced = None;
     for (index, &at) in lines.iter().enumerate() {
         let words = bare(sheet.lines[at].words);
         let tail = &lines[index + 1..];
         let formal = is_closing(words);
         let thanks = words.len() <= 60 && markers().closing_thanks.is_match(words);
         if !formal && !thanks {
+            continue;
+        }
+        // "Bitte nennen Sie mir:", then "Ihre Bankverbindung" and "Ihre Anschrift".
+        let above = index.checked_sub(1).map(|above| lines[above]);
+        let listed = above.is_some_and(|above| {
+            sheet.lines[above].words.ends_with(':') || announced == Some(above) && at == above + 1
+        });
+        if listed
+            && !thanks
+            && markers()
+                .closing
+                .find(words)
+                .is_some_and(|found| found.end() <= SHORT)
+        {
+            announced = Some(at);
             continue;
         }
         let names = tail
@@ -269,7 +299,7 @@ fn contact_block(sheet: &mut Sheet<'_>, own: Range<usize>) {
         // Company particulars are cut by now and speak for a block around them.
         + usize::from((lines[first]..own.end).any(|at| sheet.fate[at].is_some_and(|(_, rule)| rule == Rule::Company)));
     let above = sheet.lines[lines[first - 1]].words;
-    let announced = above.ends_with(':') && above.contains(char::is_alphabetic);
+    let announced = above.ends_with(':') && above.contains(char::is_alphabetic) || ANNOUNCES.is_match(above);
     if strong >= 2 && !announced {
         sheet.cut(lines[first]..own.end, CutKind::Signature, Rule::Contact);
     }
@@ -302,11 +332,12 @@ pub(super) fn is_prose(words: &str) -> bool {
         .split_whitespace()
         .filter(|word| word.contains(char::is_alphabetic))
         .count();
-    if count < 4 || is_strong_contact(words) && lettered < 12 {
+    if count < 3 || is_strong_contact(words) && lettered < 12 {
         return false;
     }
     let ends = words.ends_with(['.', '?', '!']) && !ABBREVIATED.is_match(words);
-    count >= 10 && !words.contains(['|', '•']) || ends && count >= 5 || PERSON.is_match(words) && count >= 5
+    let speaks = (ends || count >= 5) && PERSON.is_match(words);
+    count >= 10 && !words.contains(['|', '•']) || ends && count >= 5 || speaks
 }
 
 /// A sentence in which somebody speaks of themselves or to somebody.
@@ -376,6 +407,10 @@ static STRONG: LazyLock<Pattern> = LazyLock::new(|| {
         .join("|"),
     )
 });
+
+/// A sentence that goes on in the contact data below it: "Sie erreichen mich unter".
+static ANNOUNCES: LazyLock<Pattern> =
+    LazyLock::new(|| pattern(r"\w \w.*\b(?:unter|lautet|lauten|ist|sind|an|at|is|are|under)$"));
 
 static CONTACT: LazyLock<Pattern> = LazyLock::new(|| {
     pattern(
