@@ -323,7 +323,7 @@ pub(super) fn header_block(lines: &[Line<'_>], range: Range<usize>) -> Option<Ra
     }
     let (mut from, mut sent, mut to, mut subject) = (false, false, false, false);
     let (mut labels, mut address, mut folded, mut gap) = (0, false, 0, 0);
-    let mut sentence = false;
+    let (mut sentence, mut timed) = (false, false);
     let mut end = range.start;
     let mut last = Label::Other;
     let mut at = range.start;
@@ -344,6 +344,7 @@ pub(super) fn header_block(lines: &[Line<'_>], range: Range<usize>) -> Option<Ra
                 break;
             }
             sentence |= label == Label::From && is_sentence(&line.words[value..]);
+            timed |= label == Label::Sent && shows_time(&line.words[value..]);
             // After a gap only a header not seen yet belongs to this block.
             let seen = match label {
                 Label::From => std::mem::replace(&mut from, true),
@@ -384,8 +385,9 @@ pub(super) fn header_block(lines: &[Line<'_>], range: Range<usize>) -> Option<Ra
         }
         at += 1;
     }
-    let enough =
-        from && (labels >= 3 && (subject || address) || labels >= 2 && address && (sent || subject || to));
+    let enough = from
+        && (labels >= 3 && (subject || address || timed && to)
+            || labels >= 2 && address && (sent || subject || to));
     // Apple Mail and others leave out the sender when they forward.
     let unsigned = sent && to && subject && address;
     // A web form has a sender and a subject too, but no date, and fields that no mail has.
@@ -395,6 +397,15 @@ pub(super) fn header_block(lines: &[Line<'_>], range: Range<usize>) -> Option<Ra
             .any(|words| is_field(words) && markers.label(words).is_none());
     let prose = sentence && !sent && !address;
     ((enough || unsigned) && !form && !prose).then_some(range.start..end)
+}
+
+/// True when a value holds a time of day, between marks of direction or not.
+fn shows_time(value: &str) -> bool {
+    let value = value.replace(['\u{200e}', '\u{200f}'], "");
+    value
+        .as_bytes()
+        .windows(3)
+        .any(|three| three[0].is_ascii_digit() && three[1] == b':' && three[2].is_ascii_digit())
 }
 
 /// What no sender is called: "od stycznia nie ma wyciągu.", "Von: 1.3.2026".

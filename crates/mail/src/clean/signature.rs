@@ -186,6 +186,7 @@ fn closing(sheet: &mut Sheet<'_>, own: Range<usize>) {
     let lines = kept(sheet, own.clone());
     // A mail of closings asks for each line many times.
     let mut known: Vec<Option<bool>> = vec![None; lines.len()];
+    let mut announced = None;
     for (index, &at) in lines.iter().enumerate() {
         let words = bare(sheet.lines[at].words);
         let tail = &lines[index + 1..];
@@ -194,15 +195,19 @@ fn closing(sheet: &mut Sheet<'_>, own: Range<usize>) {
         if !formal && !thanks {
             continue;
         }
-        // "Bitte nennen Sie mir:", then "Ihre Bankverbindung".
-        let announced = index > 0 && sheet.lines[lines[index - 1]].words.ends_with(':');
-        if announced
+        // "Bitte nennen Sie mir:", then "Ihre Bankverbindung" and "Ihre Anschrift".
+        let above = index.checked_sub(1).map(|above| lines[above]);
+        let listed = above.is_some_and(|above| {
+            sheet.lines[above].words.ends_with(':') || announced == Some(above) && at == above + 1
+        });
+        if listed
             && !thanks
             && markers()
                 .closing
                 .find(words)
                 .is_some_and(|found| found.end() <= SHORT)
         {
+            announced = Some(at);
             continue;
         }
         let names = tail
