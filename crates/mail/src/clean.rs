@@ -22,7 +22,7 @@ pub use span::Span;
 use crate::lines::{self, Line};
 use crate::markers::{Label, markers};
 use crate::message::{Hidden, Message};
-use crate::{Defect, language, subject};
+use crate::{Defect, Protection, language, subject};
 use serde::Serialize;
 use std::fmt;
 use std::ops::Range;
@@ -134,6 +134,7 @@ impl Cleaner {
             body: body.to_owned(),
             kept,
             cuts,
+            protection: message.protection(),
             defects: message.defects().to_vec(),
         }
     }
@@ -417,6 +418,7 @@ pub struct CleanText {
     cuts: Vec<Cut>,
     /// Found when first asked for: it takes longer than all the rules together.
     language: OnceLock<Option<&'static str>>,
+    protection: Protection,
     defects: Vec<Defect>,
 }
 
@@ -447,6 +449,11 @@ impl CleanText {
             language::detect(&self.text)
                 .or_else(|| language::detect(&format!("{} {}", self.subject, self.text)))
         })
+    }
+
+    /// Whether the mail says that it is signed or encrypted.
+    pub fn protection(&self) -> Protection {
+        self.protection
     }
 
     /// What was wrong with the mail.
@@ -492,6 +499,7 @@ impl fmt::Debug for CleanText {
             .field("body", &Hidden(&self.body))
             .field("cuts", &self.cuts)
             .field("language", &self.language())
+            .field("protection", &self.protection)
             .field("defects", &self.defects)
             .finish_non_exhaustive()
     }

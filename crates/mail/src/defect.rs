@@ -31,6 +31,10 @@ pub enum Defect {
     BrokenEncoding,
     /// The plain part is a stub; the HTML part was read instead.
     StubPlainPart,
+    /// The text stood in a `winmail.dat`, Outlook's own container.
+    Winmail,
+    /// There is no text but a calendar part, which was read instead.
+    CalendarOnly,
     /// The MIME parts nest deeper than any mail does; the deepest were not read.
     TooDeep,
 }
@@ -53,6 +57,8 @@ impl fmt::Display for Defect {
             Self::InvalidBytes => f.write_str("some bytes stand for no character"),
             Self::BrokenEncoding => f.write_str("broken base64 or quoted-printable"),
             Self::StubPlainPart => f.write_str("the plain part is a stub, the HTML part was read"),
+            Self::Winmail => f.write_str("the text was read from a winmail.dat"),
+            Self::CalendarOnly => f.write_str("no text but a calendar part, which was read"),
             Self::TooDeep => f.write_str("parts nest too deep, the deepest were not read"),
         }
     }

@@ -7,6 +7,7 @@
 //!
 //! **Not here.** Reading files: callers bring bytes. Labels and datasets: `corpus`.
 
+mod calendar;
 mod charset;
 mod clean;
 mod defect;
@@ -21,11 +22,15 @@ pub mod mbox;
 mod message;
 mod mime;
 mod profile;
+mod protection;
+mod rtf;
 mod subject;
+mod tnef;
 mod transfer;
 
 pub use clean::{CleanText, Cleaner, Cut, CutKind, Profile, Rule, Span};
 pub use defect::Defect;
 pub use message::Message;
 pub use profile::UnknownProfile;
+pub use protection::Protection;
 pub use transfer::base64;

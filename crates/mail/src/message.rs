@@ -1,8 +1,8 @@
 //! A mail, decoded: the headers that matter and the text a reader would see.
 
-use crate::Defect;
 use crate::html::{self, Mark};
 use crate::mime;
+use crate::{Defect, Protection, protection};
 use std::fmt;
 
 /// A decoded mail: headers and the visible text, with what was wrong on the way.
@@ -22,6 +22,7 @@ pub struct Message {
     pub(crate) body: String,
     /// What HTML markup says about the body, in order of start.
     pub(crate) marks: Vec<Mark>,
+    pub(crate) protection: Protection,
     pub(crate) defects: Vec<Defect>,
 }
 
@@ -36,6 +37,7 @@ impl Message {
     pub fn plain(subject: impl Into<String>, body: impl AsRef<str>) -> Self {
         Self {
             subject: subject_of(subject.into()),
+            protection: protection::armour(body.as_ref()),
             body: line_ends(body.as_ref()),
             ..Self::default()
         }
@@ -106,6 +108,11 @@ impl Message {
         &self.body
     }
 
+    /// Whether the mail says that it is signed or encrypted; nothing is verified.
+    pub fn protection(&self) -> Protection {
+        self.protection
+    }
+
     /// What was wrong with the mail.
     pub fn defects(&self) -> &[Defect] {
         &self.defects
@@ -118,6 +125,7 @@ impl fmt::Debug for Message {
             .field("subject", &self.subject.as_deref().map(Hidden))
             .field("body", &Hidden(&self.body))
             .field("marks", &self.marks.len())
+            .field("protection", &self.protection)
             .field("defects", &self.defects)
             .finish_non_exhaustive()
     }

@@ -5,11 +5,33 @@
 
 use crate::html;
 use crate::message::{Message, line_ends, subject_of};
-use crate::{Defect, charset, encoded, flowed, transfer};
+use crate::protection::{self, Envelope, Protection};
+use crate::{Defect, calendar, charset, encoded, flowed, tnef, transfer};
 use mail_parser::{Encoding, HeaderName, HeaderValue, MessageParser, MessagePart, MimeHeaders, PartType};
 
 /// Parts nest no deeper than this in any honest mail.
 const DEPTH: usize = 32;
+
+/// Signed envelopes one inside the other; a second is rare.
+const ENVELOPES: usize = 4;
+
+/// What is learnt about a mail besides its text.
+#[derive(Default)]
+struct Notes {
+    protection: Protection,
+    defects: Vec<Defect>,
+}
+
+impl Notes {
+    fn protect(&mut self, by: Protection) {
+        self.protection = self.protection.max(by);
+    }
+
+    fn append(&mut self, mut other: Notes) {
+        self.protect(other.protection);
+        self.defects.append(&mut other.defects);
+    }
+}
 
 /// One text as found in the mail, with what markup says about it.
 #[derive(Default)]
@@ -19,8 +41,12 @@ struct Text {
 }
 
 impl Text {
+    fn is_blank(&self) -> bool {
+        self.body.trim().is_empty()
+    }
+
     fn append(&mut self, other: Text) {
-        if other.body.trim().is_empty() {
+        if other.is_blank() {
             return;
         }
         if !self.body.is_empty() {
@@ -39,6 +65,11 @@ impl Text {
 
 /// Reads a raw mail. Never fails.
 pub(crate) fn parse(raw: &[u8]) -> Message {
+    parse_at(raw, 0)
+}
+
+/// Reads a mail that stands `level` signed envelopes deep.
+fn parse_at(raw: &[u8], level: usize) -> Message {
     // A line `From …` before the headers is a leftover of an mbox file.
     let raw = match raw.strip_prefix(b"From ") {
         Some(rest) => rest
@@ -58,34 +89,33 @@ pub(crate) fn parse(raw: &[u8]) -> Message {
     } else {
         raw
     };
-    let mut defects = Vec::new();
+    let mut notes = Notes::default();
     let parsed = has_header(raw)
         .then(|| MessageParser::default().parse(raw))
         .flatten();
     let readable =
         |mail: &mail_parser::Message<'_>| mail.parts.first().is_some_and(|root| !root.headers.is_empty());
     let Some(parsed) = parsed.filter(readable) else {
-        let body = line_ends(&charset::decode(raw, None, &mut defects));
-        defects.insert(0, Defect::NoHeaders);
+        let body = line_ends(&charset::decode(raw, None, &mut notes.defects));
+        notes.defects.insert(0, Defect::NoHeaders);
         return Message {
+            protection: protection::armour(&body),
             body,
-            defects,
+            defects: notes.defects,
             ..Message::default()
         };
     };
-    let mut text = read(&parsed, 0, 0, &mut defects);
-    if text.body.trim().is_empty() {
-        text = attached(&parsed, &mut defects).unwrap_or(text);
+    let mut text = read(&parsed, 0, 0, &mut notes);
+    if text.is_blank() {
+        text = elsewhere(&parsed, level, &mut notes).unwrap_or(text);
+    } else if let Some(forward) = forwarded(&parsed, &mut notes) {
+        text.append(forward);
     }
-    if text.body.trim().is_empty() {
-        defects.push(Defect::NoText);
+    if text.is_blank() {
+        notes.defects.push(Defect::NoText);
     }
-    let from = parsed.from().and_then(|from| from.first()).and_then(|sender| {
-        match (sender.name.as_deref(), sender.address.as_deref()) {
-            (Some(name), Some(address)) => Some(format!("{name} <{address}>")),
-            (name, address) => address.or(name).map(str::to_owned),
-        }
-    });
+    notes.protect(protection::armour(&text.body));
+    let from = parsed.from().and_then(|from| from.first()).and_then(person);
     let message = Message {
         subject: subject(&parsed).and_then(subject_of),
         from,
@@ -98,7 +128,8 @@ pub(crate) fn parse(raw: &[u8]) -> Message {
         references: ids(parsed.references()),
         body: text.body,
         marks: text.marks,
-        defects,
+        protection: notes.protection,
+        defects: notes.defects,
     };
     take_apart(parsed);
     message
@@ -155,12 +186,12 @@ fn ids(value: &HeaderValue<'_>) -> Vec<String> {
 }
 
 /// The text of part `index` and the parts inside it.
-fn read(mail: &mail_parser::Message<'_>, index: usize, depth: usize, defects: &mut Vec<Defect>) -> Text {
+fn read(mail: &mail_parser::Message<'_>, index: usize, depth: usize, notes: &mut Notes) -> Text {
     let Some(part) = mail.parts.get(index) else {
         return Text::default();
     };
     if depth > DEPTH {
-        defects.push(Defect::TooDeep);
+        notes.defects.push(Defect::TooDeep);
         return Text::default();
     }
     let PartType::Multipart(children) = &part.body else {
@@ -172,7 +203,7 @@ fn read(mail: &mail_parser::Message<'_>, index: usize, depth: usize, defects: &m
         return if attachment {
             Text::default()
         } else {
-            leaf(mail, part, defects).unwrap_or_default()
+            leaf(mail, part, notes).unwrap_or_default()
         };
     };
     let children = children.iter().map(|&child| child as usize);
@@ -182,11 +213,16 @@ fn read(mail: &mail_parser::Message<'_>, index: usize, depth: usize, defects: &m
         .unwrap_or_default()
         .to_ascii_lowercase();
     match subtype.as_str() {
-        "alternative" => alternative(mail, children, depth, defects),
+        "signed" => notes.protect(Protection::Signed),
+        "encrypted" => notes.protect(Protection::Encrypted),
+        _ => {}
+    }
+    match subtype.as_str() {
+        "alternative" => alternative(mail, children, depth, notes),
         _ => {
             let mut text = Text::default();
             for child in children {
-                text.append(read(mail, child, depth + 1, defects));
+                text.append(read(mail, child, depth + 1, notes));
                 // In `related` the first part is the text, the others are what it shows; in
                 // `signed` and `report` machine-readable parts follow.
                 let first_only = matches!(subtype.as_str(), "related" | "signed" | "report");
@@ -204,10 +240,10 @@ fn alternative(
     mail: &mail_parser::Message<'_>,
     children: impl Iterator<Item = usize>,
     depth: usize,
-    defects: &mut Vec<Defect>,
+    notes: &mut Notes,
 ) -> Text {
     let (mut plain, mut rich): (Option<Text>, Option<Text>) = (None, None);
-    let (mut plain_defects, mut rich_defects) = (Vec::new(), Vec::new());
+    let (mut plain_notes, mut rich_notes) = (Notes::default(), Notes::default());
     for child in children {
         let is_plain = mail.parts.get(child).is_some_and(|part| {
             part.content_type().is_none_or(|kind| {
@@ -216,12 +252,12 @@ fn alternative(
             })
         });
         let (slot, noted) = if is_plain {
-            (&mut plain, &mut plain_defects)
+            (&mut plain, &mut plain_notes)
         } else {
-            (&mut rich, &mut rich_defects)
+            (&mut rich, &mut rich_notes)
         };
         if slot.as_ref().is_none_or(|text| text.body.trim().is_empty()) {
-            noted.clear();
+            *noted = Notes::default();
             *slot = Some(read(mail, child, depth + 1, noted));
         }
     }
@@ -229,12 +265,12 @@ fn alternative(
     let rich = rich.unwrap_or_default();
     if !rich.body.trim().is_empty() && is_stub(&plain.body, &rich.body) {
         if !plain.body.trim().is_empty() {
-            defects.push(Defect::StubPlainPart);
+            notes.defects.push(Defect::StubPlainPart);
         }
-        defects.append(&mut rich_defects);
+        notes.append(rich_notes);
         return rich;
     }
-    defects.append(&mut plain_defects);
+    notes.append(plain_notes);
     plain
 }
 
@@ -253,17 +289,161 @@ fn is_stub(plain: &str, rich: &str) -> bool {
     few * 4 < many && many > 20
 }
 
-/// The text of an attached mail, for a mail that has none itself.
-fn attached(mail: &mail_parser::Message<'_>, defects: &mut Vec<Defect>) -> Option<Text> {
-    let nested = mail.parts.iter().find_map(|part| match &part.body {
+/// The text of a mail that has none where texts stand: in a signed envelope, in Outlook's
+/// container, in an attached mail, in a calendar part.
+fn elsewhere(mail: &mail_parser::Message<'_>, level: usize, notes: &mut Notes) -> Option<Text> {
+    let enveloped = mail.parts.iter().find_map(|part| match envelope(part)? {
+        Envelope::Closed => Some(Err(())),
+        Envelope::Open(pieces) => Some(Ok(pieces.concat())),
+    });
+    match enveloped {
+        Some(Ok(inner)) if level < ENVELOPES => {
+            let inner = parse_at(&inner, level + 1);
+            notes.append(Notes {
+                protection: inner.protection.max(Protection::Signed),
+                defects: inner.defects,
+            });
+            return Some(Text {
+                body: inner.body,
+                marks: inner.marks,
+            });
+        }
+        Some(Ok(_)) => notes.defects.push(Defect::TooDeep),
+        // A part named so but signed only, with its text elsewhere, has been read.
+        Some(Err(())) => notes.protect(Protection::Encrypted),
+        None => {}
+    }
+    if let Some((body, marks)) = mail.parts.iter().find_map(winmail) {
+        notes.defects.push(Defect::Winmail);
+        return Some(Text { body, marks });
+    }
+    if let Some(text) = nested(mail)
+        .map(|nested| read(nested, 0, 0, notes))
+        .filter(|text| !text.is_blank())
+    {
+        return Some(text);
+    }
+    let body = mail.parts.iter().find_map(|part| calendar(mail, part, notes))?;
+    notes.defects.push(Defect::CalendarOnly);
+    Some(Text {
+        body,
+        marks: Vec::new(),
+    })
+}
+
+/// What an S/MIME part holds; `None` for parts of other kinds (RFC 8551, section 3.2).
+fn envelope<'a>(part: &'a MessagePart<'_>) -> Option<Envelope<'a>> {
+    let kind = part.content_type()?;
+    let subtype = kind.subtype()?;
+    let is_smime = subtype.eq_ignore_ascii_case("pkcs7-mime") || subtype.eq_ignore_ascii_case("x-pkcs7-mime");
+    if !is_smime {
+        return None;
+    }
+    let certificates = kind
+        .attribute("smime-type")
+        .is_some_and(|kind| kind.eq_ignore_ascii_case("certs-only"));
+    (!certificates).then(|| protection::envelope(part.contents()))
+}
+
+/// The text of a `winmail.dat`.
+fn winmail(part: &MessagePart<'_>) -> Option<(String, Vec<html::Mark>)> {
+    let subtype = part
+        .content_type()
+        .and_then(|kind| kind.subtype())
+        .unwrap_or_default();
+    let named = part
+        .attachment_name()
+        .is_some_and(|name| name.eq_ignore_ascii_case("winmail.dat"));
+    if !named && !matches!(subtype.to_ascii_lowercase().as_str(), "ms-tnef" | "vnd.ms-tnef") {
+        return None;
+    }
+    tnef::text(part.contents()).filter(|(body, _)| !body.trim().is_empty())
+}
+
+/// The lines of a calendar part.
+fn calendar(mail: &mail_parser::Message<'_>, part: &MessagePart<'_>, notes: &mut Notes) -> Option<String> {
+    let kind = part.content_type()?;
+    if !kind
+        .subtype()
+        .is_some_and(|kind| kind.eq_ignore_ascii_case("calendar") || kind.eq_ignore_ascii_case("ics"))
+    {
+        return None;
+    }
+    let bytes = transferred(mail, part, notes).unwrap_or_else(|| part.contents().to_vec());
+    let label = kind.attribute("charset").or(Some("utf-8"));
+    calendar::text(&line_ends(&charset::decode(
+        &calendar::unfold(&bytes),
+        label,
+        &mut notes.defects,
+    )))
+}
+
+/// The first mail that is attached.
+fn nested<'a>(mail: &'a mail_parser::Message<'a>) -> Option<&'a mail_parser::Message<'a>> {
+    mail.parts.iter().find_map(|part| match &part.body {
         PartType::Message(nested) => Some(nested),
         _ => None,
-    })?;
-    Some(read(nested, 0, 0, defects))
+    })
+}
+
+/// A mail forwarded as an attachment, as if it were forwarded in the text: there is the request. Only
+/// the subject tells it from a mail attached for evidence.
+fn forwarded(mail: &mail_parser::Message<'_>, notes: &mut Notes) -> Option<Text> {
+    let subtype = mail
+        .parts
+        .first()?
+        .content_type()
+        .and_then(|kind| kind.subtype())
+        .unwrap_or_default();
+    let is_forward = subject(mail)
+        .and_then(subject_of)
+        .is_some_and(|subject| crate::subject::strip(&subject).forwarded);
+    if !is_forward || !subtype.eq_ignore_ascii_case("mixed") {
+        return None;
+    }
+    let inner = nested(mail)?;
+    let text = read(inner, 0, 0, notes);
+    if text.is_blank() {
+        return None;
+    }
+    let address =
+        |address: Option<&mail_parser::Address<'_>>| address.and_then(|one| one.first()).map(person);
+    let lines = [
+        ("From", address(inner.from()).flatten()),
+        (
+            "Date",
+            inner
+                .date()
+                .filter(|date| date.is_valid())
+                .map(|date| date.to_rfc3339()),
+        ),
+        ("Subject", subject(inner).and_then(subject_of)),
+        ("To", address(inner.to()).flatten()),
+    ];
+    let mut body = "---------- Forwarded message ----------\n".to_owned();
+    for (name, value) in lines {
+        if let Some(value) = value {
+            body.push_str(&format!("{name}: {value}\n"));
+        }
+    }
+    let mut forward = Text {
+        body,
+        marks: Vec::new(),
+    };
+    forward.append(text);
+    Some(forward)
+}
+
+/// `Name <address>`, or what there is of it.
+fn person(sender: &mail_parser::Addr<'_>) -> Option<String> {
+    match (sender.name.as_deref(), sender.address.as_deref()) {
+        (Some(name), Some(address)) => Some(format!("{name} <{address}>")),
+        (name, address) => address.or(name).map(str::to_owned),
+    }
 }
 
 /// A text part's characters; `None` for parts that are no text.
-fn leaf(mail: &mail_parser::Message<'_>, part: &MessagePart<'_>, defects: &mut Vec<Defect>) -> Option<Text> {
+fn leaf(mail: &mail_parser::Message<'_>, part: &MessagePart<'_>, notes: &mut Notes) -> Option<Text> {
     let kind = part.content_type();
     let subtype = kind
         .and_then(|kind| kind.subtype())
@@ -275,6 +455,32 @@ fn leaf(mail: &mail_parser::Message<'_>, part: &MessagePart<'_>, defects: &mut V
     if !is_text || !readable {
         return None;
     }
+    let bytes = transferred(mail, part, notes)?;
+    let label = kind.and_then(|kind| kind.attribute("charset"));
+    let text = line_ends(&charset::decode(&bytes, label, &mut notes.defects));
+    if rich {
+        let (body, marks) = html::render(&text);
+        return Some(Text { body, marks });
+    }
+    let flows = kind
+        .and_then(|kind| kind.attribute("format"))
+        .is_some_and(|f| f.eq_ignore_ascii_case("flowed"));
+    let del_sp = kind
+        .and_then(|kind| kind.attribute("delsp"))
+        .is_some_and(|f| f.eq_ignore_ascii_case("yes"));
+    let body = if flows { flowed::join(&text, del_sp) } else { text };
+    Some(Text {
+        body,
+        marks: Vec::new(),
+    })
+}
+
+/// A text part's bytes, its transfer encoding undone; `None` for parts that are no text.
+fn transferred(
+    mail: &mail_parser::Message<'_>,
+    part: &MessagePart<'_>,
+    notes: &mut Notes,
+) -> Option<Vec<u8>> {
     let (PartType::Text(found) | PartType::Html(found)) = &part.body else {
         return None;
     };
@@ -298,25 +504,9 @@ fn leaf(mail: &mail_parser::Message<'_>, part: &MessagePart<'_>, defects: &mut V
         },
     };
     if broken {
-        defects.push(Defect::BrokenEncoding);
+        notes.defects.push(Defect::BrokenEncoding);
     }
-    let label = kind.and_then(|kind| kind.attribute("charset"));
-    let text = line_ends(&charset::decode(&bytes, label, defects));
-    if rich {
-        let (body, marks) = html::render(&text);
-        return Some(Text { body, marks });
-    }
-    let flows = kind
-        .and_then(|kind| kind.attribute("format"))
-        .is_some_and(|f| f.eq_ignore_ascii_case("flowed"));
-    let del_sp = kind
-        .and_then(|kind| kind.attribute("delsp"))
-        .is_some_and(|f| f.eq_ignore_ascii_case("yes"));
-    let body = if flows { flowed::join(&text, del_sp) } else { text };
-    Some(Text {
-        body,
-        marks: Vec::new(),
-    })
+    Some(bytes)
 }
 
 #[cfg(test)]
@@ -361,5 +551,113 @@ mod tests {
         let mail = "Subject: x\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: message/rfc822\n\n\
             Subject: y\n\nWeitergeleitet\n--b--\n";
         assert_eq!(body(mail), "Weitergeleitet");
+    }
+
+    fn part(kind: &str, content: &str) -> String {
+        format!("--b\nContent-Type: {kind}\n\n{content}\n")
+    }
+
+    fn mixed(subtype: &str, parts: &[String]) -> Message {
+        let mail = format!(
+            "Subject: WG: x\nContent-Type: multipart/{subtype}; boundary=b\n\n{}--b--\n",
+            parts.concat()
+        );
+        parse(mail.replace('\n', "\r\n").as_bytes())
+    }
+
+    #[test]
+    fn names_signed_and_encrypted_mail() {
+        let text = part("text/plain", "Hallo");
+        let signed = mixed(
+            "signed",
+            &[text.clone(), part("application/pgp-signature", "xyz")],
+        );
+        assert_eq!(
+            (signed.body.trim(), signed.protection),
+            ("Hallo", Protection::Signed)
+        );
+        let closed = mixed(
+            "encrypted",
+            &[
+                part("application/pgp-encrypted", "Version: 1"),
+                part("application/octet-stream", "xyz"),
+            ],
+        );
+        assert_eq!(
+            (closed.body.trim(), closed.protection),
+            ("", Protection::Encrypted)
+        );
+        assert_eq!(closed.defects, [Defect::NoText]);
+        let smime = parse(b"Content-Type: application/pkcs7-mime; smime-type=enveloped-data\nContent-Transfer-Encoding: base64\n\nMIAG\n");
+        assert_eq!(smime.protection, Protection::Encrypted);
+        let armoured =
+            parse(b"Subject: x\n\n-----BEGIN PGP MESSAGE-----\n\nabc\n-----END PGP MESSAGE-----\n");
+        assert_eq!(armoured.protection, Protection::Encrypted);
+        assert_eq!(mixed("mixed", &[text]).protection, Protection::None);
+    }
+
+    #[test]
+    fn reads_what_an_opaque_signature_holds() {
+        let mut raw = b"Subject: x\nContent-Type: application/pkcs7-mime; smime-type=signed-data\nContent-Transfer-Encoding: 8bit\n\n".to_vec();
+        raw.extend(protection::signed(
+            b"Content-Type: text/plain; charset=utf-8\n\nBitte sperren.\n",
+        ));
+        let message = parse(&raw);
+        assert_eq!(
+            (message.body.trim(), message.protection),
+            ("Bitte sperren.", Protection::Signed)
+        );
+        assert_eq!(message.defects, []);
+    }
+
+    #[test]
+    fn reads_a_calendar_when_there_is_no_other_text() {
+        let event = part(
+            "text/calendar; method=REQUEST",
+            "BEGIN:VEVENT\nSUMMARY:Beratung\nEND:VEVENT",
+        );
+        let alone = mixed("mixed", std::slice::from_ref(&event));
+        assert_eq!(
+            (alone.body.as_str(), alone.defects),
+            ("Beratung", vec![Defect::CalendarOnly])
+        );
+        assert_eq!(
+            mixed("alternative", &[part("text/plain", "Einladung"), event])
+                .body
+                .trim(),
+            "Einladung"
+        );
+    }
+
+    #[test]
+    fn reads_outlooks_container() {
+        let mut raw = b"Subject: x\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: application/ms-tnef; name=winmail.dat\n\n".to_vec();
+        raw.extend(0x223e_9f78u32.to_le_bytes());
+        raw.extend([1, 0, 1]);
+        raw.extend(0x0002_800cu32.to_le_bytes());
+        raw.extend(5u32.to_le_bytes());
+        raw.extend(b"Hallo\0\0\n--b--\n");
+        let message = parse(&raw);
+        assert_eq!(
+            (message.body.as_str(), message.defects),
+            ("Hallo", vec![Defect::Winmail])
+        );
+    }
+
+    #[test]
+    fn a_mail_attached_to_a_note_is_a_forward() {
+        let inner = part(
+            "message/rfc822",
+            "From: Eva <eva@example.com>\nSubject: Karte\nDate: Mon, 4 May 2026 10:00:00 +0200\n\nBitte sperren.",
+        );
+        let message = mixed("mixed", &[part("text/plain", "Bitte übernehmen."), inner.clone()]);
+        let clean = |profile| crate::Cleaner::new(profile).clean(&message).text().to_owned();
+        assert_eq!(
+            clean(crate::Profile::Request),
+            "Bitte übernehmen.\n\nBitte sperren."
+        );
+        assert_eq!(clean(crate::Profile::Author), "Bitte übernehmen.");
+        let bounce = mixed("report", &[part("text/plain", "Unzustellbar"), inner]);
+        assert_eq!(bounce.body.trim(), "Unzustellbar");
     }
 }

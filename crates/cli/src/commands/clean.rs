@@ -4,7 +4,7 @@ use crate::failure::{Failure, Kind};
 use crate::output::Output;
 use clap::ValueEnum;
 use poststelle_mail::explain::{self, Page};
-use poststelle_mail::{CleanText, Cleaner, Cut, Defect, Message, Profile, base64, mbox};
+use poststelle_mail::{CleanText, Cleaner, Cut, Defect, Message, Profile, Protection, base64, mbox};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -60,7 +60,7 @@ enum From {
 enum To {
     /// The kept text alone
     Text,
-    /// `id`, `subject`, `text`, `language`, `removed`, `defects` as JSON, a mail a line
+    /// `id`, `subject`, `text`, `language`, `removed`, `protection`, `defects` as JSON, a mail a line
     Jsonl,
 }
 
@@ -101,6 +101,7 @@ struct View<'a> {
     text: &'a str,
     language: Option<&'a str>,
     removed: &'a [Cut],
+    protection: Protection,
     defects: &'a [Defect],
 }
 
@@ -299,6 +300,7 @@ impl Writer<'_> {
                 text: text.text(),
                 language: text.language(),
                 removed: text.cuts(),
+                protection: text.protection(),
                 defects: text.defects(),
             }),
             Form::Text => {

@@ -50,6 +50,7 @@ rules! {
     TrailingRule "rule" "A drawn line at the end with nothing left below it."
     Contact "contact" "A block of contact data at the end, without a closing formula above it."
     Device "device" "A line that a mobile mail program adds, such as “Von meinem iPhone gesendet”."
+    Armour "armour" "Armour of OpenPGP: a digital signature, a key or an encrypted block, or the line above a signed text."
     Confidential "confidential" "A confidentiality notice, known by several of its set phrases in one paragraph."
     Company "company" "Company particulars: managing directors, register court, tax number."
     Notice "notice" "A line from a newsletter system or a virus scanner, or a plea not to print the mail."

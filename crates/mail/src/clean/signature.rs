@@ -19,6 +19,7 @@ const TAIL: usize = 30;
 
 /// Cuts signatures from the lines of `own`, one stretch of the sender's own text.
 pub(super) fn cut(sheet: &mut Sheet<'_>, own: Range<usize>) {
+    armour(sheet, own.clone());
     markup(sheet, own.clone());
     device(sheet, own.clone());
     delimiter(sheet, own.clone());
@@ -32,6 +33,28 @@ fn kept(sheet: &Sheet<'_>, range: Range<usize>) -> Vec<usize> {
     range
         .filter(|&at| sheet.is_kept(at) && !sheet.lines[at].is_blank())
         .collect()
+}
+
+/// Armour of OpenPGP (RFC 9580, section 6.2): blocks go whole, of a signed text only the lines above it.
+fn armour(sheet: &mut Sheet<'_>, own: Range<usize>) {
+    let mut at = own.start;
+    while at < own.end {
+        let label = sheet.lines[at].words.strip_prefix("-----BEGIN PGP ");
+        let Some(label) = label.and_then(|label| label.strip_suffix("-----")) else {
+            at += 1;
+            continue;
+        };
+        let last = if label == "SIGNED MESSAGE" {
+            (at + 1..own.end.min(at + 4)).find(|&line| sheet.lines[line].is_blank())
+        } else {
+            let end = format!("-----END PGP {label}-----");
+            (at..own.end).find(|&line| sheet.lines[line].words == end)
+        };
+        let end = last.unwrap_or(at) + 1;
+        sheet.cut(at..end, CutKind::Signature, Rule::Armour);
+        // A block without an end is not looked for again.
+        at = if last.is_some() { end } else { own.end };
+    }
 }
 
 fn markup(sheet: &mut Sheet<'_>, own: Range<usize>) {
@@ -490,6 +513,28 @@ mod tests {
         ] {
             assert_eq!(clean(body), "Bitte sperren.", "{body}");
         }
+    }
+
+    #[test]
+    fn cuts_the_armour_of_openpgp() {
+        let block = |label: &str| {
+            format!("-----BEGIN PGP {label}-----\n\nabc def\n=xyz\n-----END PGP {label}-----\n")
+        };
+        let signed = "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\n\nBitte sperren.\n";
+        assert_eq!(
+            clean(&format!("{signed}{}", block("SIGNATURE"))),
+            "Bitte sperren."
+        );
+        assert_eq!(
+            clean(&format!("Bitte sperren.\n\n{}", block("PUBLIC KEY BLOCK"))),
+            "Bitte sperren."
+        );
+        assert_eq!(
+            clean(&format!("Anbei.\n{}Danke im Voraus für alles.", block("MESSAGE"))),
+            "Anbei.\nDanke im Voraus für alles."
+        );
+        // Only cut off: nothing is known to end there.
+        assert!(clean("-----BEGIN PGP MESSAGE-----\nBitte sperren.").ends_with("Bitte sperren."));
     }
 
     #[test]
