@@ -121,6 +121,24 @@ fn line_ends_change_nothing() {
     report(&wrong);
 }
 
+/// What a person should be left with is clean: no profile takes more from it.
+#[test]
+fn a_promised_text_is_clean() {
+    let cases = Case::all();
+    let wrong: Vec<String> = cases
+        .iter()
+        .map(|case| {
+            let text = case.request.trim_end_matches('\n');
+            let again = Cleaner::default().clean(&Message::plain("", text));
+            if again.text() == text {
+                return String::new();
+            }
+            format!("\n{}\n{}", case.name, difference(text, again.text()))
+        })
+        .collect();
+    report(&wrong);
+}
+
 /// CR LF for LF, or LF for CR LF.
 fn switched(raw: &[u8]) -> Vec<u8> {
     let end: &[u8] = if raw.windows(2).any(|pair| pair == b"\r\n") {

@@ -148,7 +148,12 @@ fn is_closing(words: &str) -> bool {
     let rest = words[found.end()..].trim_start_matches([',', '.', '!', ' ', ';', '-', '–', '*', '_']);
     // A name or a place may follow on the line, a sentence may not.
     words.len() <= 120
-        && rest.split_whitespace().count() <= 5
+        && match rest.split_whitespace().count() {
+            0..=5 => true,
+            // Name and address on the line of the formula.
+            6..=10 => is_contact(rest) && !PERSON.is_match(rest),
+            _ => false,
+        }
         && !rest.ends_with(['?', ':'])
         && found.end() > 1
         && (rest.is_empty() || !is_clause(rest) || is_company_of(rest))
@@ -267,7 +272,18 @@ fn closing(sheet: &mut Sheet<'_>, own: Range<usize>) {
         let last = if prose == 0 { at } else { tail[prose - 1] };
         let next = tail[prose];
         let gap = (last + 1..next).any(|between| sheet.lines[between].is_blank() || !sheet.is_kept(between));
-        if formal && gap && prose <= 14 && words.len() <= 60 && (index > 0 || prose > 0) {
+        let contacts = |below: &[usize]| {
+            below
+                .iter()
+                .filter(|&&at| is_strong_contact(sheet.lines[at].words))
+                .count()
+        };
+        if formal
+            && (gap || contacts(&tail[..prose]) >= 2)
+            && prose <= 14
+            && words.len() <= 60
+            && (index > 0 || prose > 0)
+        {
             let last = tail[..prose]
                 .iter()
                 .rev()
