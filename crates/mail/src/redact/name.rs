@@ -282,7 +282,7 @@ impl Names<'_, '_> {
         }
         let sure = match trust {
             Trust::Greeted if small > 0 => ended && small == count && (addressed || small == 1),
-            Trust::Greeted => ended && !(nobody && !addressed) && !self.is_shout(&names) || addressed,
+            Trust::Greeted => addressed || ended && !nobody && !self.is_shout(&names),
             Trust::Stated => small == 0 && !nobody,
             Trust::Line => {
                 let whole =
