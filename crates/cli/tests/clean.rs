@@ -104,6 +104,22 @@ fn profiles_keep_more_or_less() {
 }
 
 #[test]
+fn masks_personal_details_when_asked() {
+    let input = r#"{"id":"a","subject":"Depot von max@example.com","body":"Hallo Eva,\nbitte auf DE89 3704 0044 0532 0130 00 überweisen."}"#;
+    let plain = rows(&clean(&["--from", "jsonl"], input));
+    assert!(plain[0].get("masked").is_none());
+    let masked = rows(&clean(&["--from", "jsonl", "--redact"], input));
+    assert_eq!(masked[0]["subject"], "Depot von [EMAIL]");
+    assert_eq!(masked[0]["text"], "Hallo [NAME],\nbitte auf [IBAN] überweisen.");
+    assert_eq!(
+        masked[0]["masked"],
+        serde_json::json!({"iban": 1, "email": 1, "name": 1})
+    );
+    let text = clean(&["--from", "text", "--redact"], "Tel. 040 123456");
+    assert_eq!(String::from_utf8_lossy(&text.stdout), "Tel. [PHONE]\n");
+}
+
+#[test]
 fn a_missing_file_is_misuse() {
     let output = clean(&["no-such-file.eml"], "");
     assert_eq!(output.status.code(), Some(2));

@@ -22,6 +22,7 @@ pub use span::Span;
 use crate::lines::{self, Line};
 use crate::markers::{Label, markers};
 use crate::message::{Hidden, Message};
+use crate::redact::{self, Masked, Redact};
 use crate::{Defect, Protection, language, subject};
 use serde::Serialize;
 use std::fmt;
@@ -92,12 +93,26 @@ pub struct Cut {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Cleaner {
     profile: Profile,
+    redact: Redact,
 }
 
 impl Cleaner {
-    /// A cleaner that keeps what `profile` says.
+    /// A cleaner that keeps what `profile` says and masks nothing.
     pub fn new(profile: Profile) -> Self {
-        Self { profile }
+        Self {
+            profile,
+            redact: Redact::Off,
+        }
+    }
+
+    /// The same with personal details masked as far as `redact` says.
+    pub fn redacting(self, redact: Redact) -> Self {
+        Self { redact, ..self }
+    }
+
+    /// How far personal details are masked.
+    pub fn redact(&self) -> Redact {
+        self.redact
     }
 
     /// Cuts from `message` what its profile does not keep, in time linear in its length.
@@ -127,15 +142,21 @@ impl Cleaner {
         }
         let (kept, cuts) = sheet.spans();
         let text = text.unwrap_or_else(|| tidy(body, &kept, &cuts));
-        CleanText {
+        let text = CleanText {
             subject: subject.words.to_owned(),
             language: OnceLock::new(),
             text,
+            masked: None,
             body: body.to_owned(),
             kept,
             cuts,
             protection: message.protection(),
             defects: message.defects().to_vec(),
+        };
+        if self.redact.in_reading() {
+            text.redacted()
+        } else {
+            text
         }
     }
 
@@ -413,6 +434,7 @@ fn tidy(body: &str, kept: &[Range<usize>], cuts: &[Cut]) -> String {
 pub struct CleanText {
     subject: String,
     text: String,
+    masked: Option<Masked>,
     body: String,
     kept: Vec<Range<usize>>,
     cuts: Vec<Cut>,
@@ -433,6 +455,31 @@ impl CleanText {
         &self.text
     }
 
+    /// The same with the personal details of subject and text masked, for whoever writes it down.
+    ///
+    /// [`body`](Self::body) stays the mail's own, since [`cuts`](Self::cuts) index it: what must
+    /// hold no personal details keeps neither.
+    pub fn redacted(self) -> Self {
+        if self.masked.is_some() {
+            return self;
+        }
+        let subject = redact::redact(&self.subject);
+        let text = redact::redact(&self.text);
+        let mut masked = subject.masked;
+        masked.add(&text.masked);
+        Self {
+            subject: subject.text,
+            text: text.text,
+            masked: Some(masked),
+            ..self
+        }
+    }
+
+    /// How many details of each kind were masked; `None` when nothing was to be.
+    pub fn masked(&self) -> Option<&Masked> {
+        self.masked.as_ref()
+    }
+
     /// The whole decoded visible text, which [`cuts`](Self::cuts) index.
     pub fn body(&self) -> &str {
         &self.body
@@ -446,8 +493,12 @@ impl CleanText {
     /// ISO 639-1 code of the kept text's language, `None` when unsure.
     pub fn language(&self) -> Option<&'static str> {
         *self.language.get_or_init(|| {
-            language::detect(&self.text)
-                .or_else(|| language::detect(&format!("{} {}", self.subject, self.text)))
+            // Placeholders are of no language.
+            let told = |text: &str| match self.masked {
+                Some(_) => language::detect(&redact::without_placeholders(text)),
+                None => language::detect(text),
+            };
+            told(&self.text).or_else(|| told(&format!("{} {}", self.subject, self.text)))
         })
     }
 
@@ -497,6 +548,7 @@ impl fmt::Debug for CleanText {
             .field("subject", &Hidden(&self.subject))
             .field("text", &Hidden(&self.text))
             .field("body", &Hidden(&self.body))
+            .field("masked", &self.masked)
             .field("cuts", &self.cuts)
             .field("language", &self.language())
             .field("protection", &self.protection)
@@ -547,6 +599,25 @@ mod tests {
     fn debug_shows_no_words() {
         let shown = format!("{:?}", clean("Geheimnis\n> alt\n> alt"));
         assert!(!shown.contains("Geheim") && !shown.contains("Depot"), "{shown}");
+    }
+
+    #[test]
+    fn masks_where_the_level_says_so() {
+        let message = Message::plain(
+            "Frage von max@example.com",
+            "Hallo Eva,\nmeine Nummer: 0170 1234567",
+        );
+        let read = |redact| Cleaner::default().redacting(redact).clean(&message);
+        for redact in [Redact::Off, Redact::Storage] {
+            let text = read(redact);
+            assert!(text.text().contains("Eva") && text.masked().is_none());
+        }
+        let text = read(Redact::Everything);
+        assert_eq!(text.subject(), "Frage von [EMAIL]");
+        assert_eq!(text.text(), "Hallo [NAME],\nmeine Nummer: [PHONE]");
+        assert_eq!(text.masked().map(Masked::total), Some(3));
+        assert_eq!(read(Redact::Storage).redacted().text(), text.text());
+        assert_eq!(text.rebuild(), text.body());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! A classifier should see what this client wrote now, and nothing else: no markup, no
 //! quoted history with yesterday's request in it, no letterhead that every colleague shares.
 //! [`Message`] decodes what came over the wire and never fails; [`Cleaner`] decides what of
-//! it is worth reading and accounts for every byte it leaves out.
+//! it is worth reading and accounts for every byte it leaves out; [`redact`] masks whose mail it was.
 //!
 //! **Not here.** Reading files: callers bring bytes. Labels and datasets: `corpus`.
 
@@ -23,6 +23,7 @@ mod message;
 mod mime;
 mod profile;
 mod protection;
+mod redact;
 mod rtf;
 mod subject;
 mod tnef;
@@ -33,4 +34,5 @@ pub use defect::Defect;
 pub use message::Message;
 pub use profile::UnknownProfile;
 pub use protection::Protection;
+pub use redact::{MaskKind, Masked, Redact, Redacted, UnknownRedact, redact};
 pub use transfer::base64;

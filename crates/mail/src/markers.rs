@@ -4,6 +4,7 @@
 //! a phone set to French. So the words of all languages are looked for in every mail, and one
 //! language is one data file in `lang/`.
 
+use crate::redact::Personal;
 use regex::{Regex, RegexBuilder};
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -29,6 +30,8 @@ struct Language {
     disclaimer: Disclaimer,
     #[serde(default)]
     person: Person,
+    #[serde(default)]
+    personal: Personal,
 }
 
 impl Language {
@@ -146,15 +149,24 @@ pub(crate) fn markers() -> &'static Markers {
     &MARKERS
 }
 
+/// The `[personal]` section of each data file that has one.
+pub(crate) fn personal() -> Vec<Personal> {
+    read().into_iter().map(|language| language.personal).collect()
+}
+
+/// The data files are part of the program, so a broken one is a programming error; the tests below
+/// name it.
+#[allow(clippy::expect_used)]
+fn read() -> Vec<Language> {
+    LANGUAGES
+        .iter()
+        .map(|(name, text)| Language::read(name, text).expect("a language file is valid"))
+        .collect()
+}
+
 impl Markers {
-    /// The data files are part of the program, so a broken one is a programming error; the tests
-    /// below name it.
-    #[allow(clippy::expect_used)]
     fn compile() -> Self {
-        let languages: Vec<Language> = LANGUAGES
-            .iter()
-            .map(|(name, text)| Language::read(name, text).expect("a language file is valid"))
-            .collect();
+        let languages = read();
         let any = |words: fn(&Language) -> &Vec<String>| {
             let all: Vec<String> = languages
                 .iter()
@@ -310,6 +322,14 @@ impl Pattern {
         self.regex.is_match(&fold(text))
     }
 
+    /// Every place in a text that is folded.
+    pub(crate) fn places<'t>(&'t self, folded: &'t str) -> impl Iterator<Item = Place> + 't {
+        self.regex.find_iter(folded).map(|found| Place {
+            start: found.start(),
+            end: found.end(),
+        })
+    }
+
     /// How often `text` holds it, counted up to `most`.
     pub(crate) fn count(&self, text: &str, most: usize) -> usize {
         self.regex.find_iter(&fold(text)).take(most).count()
@@ -327,7 +347,7 @@ impl Pattern {
 }
 
 /// A text in lower case with plain spaces for all white space, byte for byte as long.
-fn fold(text: &str) -> Cow<'_, str> {
+pub(crate) fn fold(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         let blank = |byte: u8| byte != b' ' && byte.is_ascii_whitespace();
         return if text.bytes().any(blank) {
@@ -369,7 +389,7 @@ fn lower(letter: char) -> char {
 
 /// A pattern of the data files as the engine reads it: a space stands for any white space and ` ?`
 /// for an optional one, an apostrophe is either kind.
-fn spaced(word: &str) -> String {
+pub(crate) fn spaced(word: &str) -> String {
     ascii_classes(word)
         .replace(" ?", "\u{1}")
         .replace(' ', " +")

@@ -46,6 +46,9 @@ pub struct Manifest {
     pub schema_digest: String,
     /// How mails are cleaned before they are read: `request`, `author` or `decode`.
     pub clean_profile: String,
+    /// How far personal details are masked before that: `off`, `storage` or `everything`.
+    #[serde(default = "off", skip_serializing_if = "is_off")]
+    pub clean_redact: String,
     /// The data it was made from.
     pub dataset: DatasetNote,
     /// The encoder, if it has one.
@@ -62,6 +65,15 @@ pub struct Manifest {
     pub recipe: toml::Table,
     /// sha256 of each file.
     pub files: BTreeMap<String, String>,
+}
+
+/// What bundles say that were written before masking was.
+fn off() -> String {
+    "off".to_owned()
+}
+
+fn is_off(level: &String) -> bool {
+    level == "off"
 }
 
 /// The data a bundle was made from.

@@ -2,7 +2,7 @@
 
 use crate::{Classify, ModelError, Policy, PolicyError, Predictor, TaskPolicy};
 use poststelle_labels::Schema;
-use poststelle_mail::{Cleaner, Profile, UnknownProfile};
+use poststelle_mail::{Cleaner, Profile, Redact, UnknownProfile, UnknownRedact};
 use poststelle_measure::Bands;
 use poststelle_nn::Logits;
 use poststelle_nn::bundle::{Bundle, Calibration};
@@ -23,6 +23,9 @@ pub enum BundleError {
     /// A way of cleaning this build does not know.
     #[error("the bundle's mails were cleaned in an unknown way")]
     Profile(#[from] UnknownProfile),
+    /// A way of masking this build does not know.
+    #[error("the bundle's mails were masked in an unknown way")]
+    Redact(#[from] UnknownRedact),
     /// Its calibration makes no policy.
     #[error("the bundle's calibration cannot be used")]
     Policy(#[from] PolicyError),
@@ -35,6 +38,7 @@ impl TryFrom<Bundle> for Predictor {
     fn try_from(bundle: Bundle) -> Result<Self, BundleError> {
         let manifest = bundle.manifest();
         let profile: Profile = manifest.clean_profile.parse()?;
+        let redact: Redact = manifest.clean_redact.parse()?;
         let policy = Policy::new(bundle.schema(), |task| {
             let Calibration {
                 temperature,
@@ -47,6 +51,6 @@ impl TryFrom<Bundle> for Predictor {
                 bands: Bands { auto, suggest },
             })
         })?;
-        Ok(Self::new(bundle, Cleaner::new(profile), policy))
+        Ok(Self::new(bundle, Cleaner::new(profile).redacting(redact), policy))
     }
 }

@@ -141,12 +141,16 @@ impl<'de> Deserialize<'de> for Tasks {
 pub struct Clean {
     /// `request` (default), `author` or `decode`, as `poststelle clean --profile`.
     pub profile: String,
+    /// Where personal details become placeholders: `off` (default), `storage` for what is written down, `everything`
+    /// for what the model reads too, in training and in serving.
+    pub redact: String,
 }
 
 impl Default for Clean {
     fn default() -> Self {
         Self {
             profile: "request".to_owned(),
+            redact: "off".to_owned(),
         }
     }
 }

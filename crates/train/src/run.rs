@@ -179,6 +179,7 @@ pub fn run(
         schema_version: schema.version(),
         schema_digest: schema.digest(),
         clean_profile: recipe.clean.profile.clone(),
+        clean_redact: recipe.clean.redact.clone(),
         dataset: DatasetNote {
             train_digest: learning.digest().to_owned(),
             train_examples: learning.examples().len(),

@@ -4,7 +4,9 @@ use crate::failure::{Failure, Kind};
 use crate::output::Output;
 use clap::ValueEnum;
 use poststelle_mail::explain::{self, Page};
-use poststelle_mail::{CleanText, Cleaner, Cut, Defect, Message, Profile, Protection, base64, mbox};
+use poststelle_mail::{
+    CleanText, Cleaner, Cut, Defect, Masked, Message, Profile, Protection, Redact, base64, mbox,
+};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -37,6 +39,9 @@ pub struct Args {
     /// What to keep
     #[arg(long, value_enum, default_value_t = Keep::Request)]
     profile: Keep,
+    /// Put placeholders for names, accounts, addresses and other personal details; not with --explain, which shows all
+    #[arg(long, conflicts_with = "explain")]
+    redact: bool,
     /// Files to read; none or `-` is standard input
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -60,7 +65,7 @@ enum From {
 enum To {
     /// The kept text alone
     Text,
-    /// `id`, `subject`, `text`, `language`, `removed`, `protection`, `defects` as JSON, a mail a line
+    /// `id`, `subject`, `text`, `language`, `masked`, `removed`, `protection`, `defects` as JSON, a mail a line
     Jsonl,
 }
 
@@ -100,6 +105,9 @@ struct View<'a> {
     subject: &'a str,
     text: &'a str,
     language: Option<&'a str>,
+    /// How many details of each kind were masked, where they were to be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    masked: Option<&'a Masked>,
     removed: &'a [Cut],
     protection: Protection,
     defects: &'a [Defect],
@@ -127,13 +135,15 @@ pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
         to,
         explain,
         profile,
+        redact,
         files,
     } = args;
     let cleaner = Cleaner::new(match profile {
         Keep::Request => Profile::Request,
         Keep::Author => Profile::Author,
         Keep::Decode => Profile::Decode,
-    });
+    })
+    .redacting(if redact { Redact::Everything } else { Redact::Off });
     let files = if files.is_empty() {
         vec![PathBuf::from("-")]
     } else {
@@ -299,6 +309,7 @@ impl Writer<'_> {
                 subject: text.subject(),
                 text: text.text(),
                 language: text.language(),
+                masked: text.masked(),
                 removed: text.cuts(),
                 protection: text.protection(),
                 defects: text.defects(),

@@ -6,7 +6,7 @@ use poststelle_corpus::inspect::{Expected, Part as Inspected, Severity, inspect}
 use poststelle_corpus::split::{Order, Part, Row, Settings, split};
 use poststelle_corpus::{Dataset, Record, clean_texts, infer_schema, read};
 use poststelle_labels::{Schema, TaskName};
-use poststelle_mail::{Cleaner, Profile};
+use poststelle_mail::{Cleaner, Profile, Redact};
 use poststelle_train::Recipe;
 use poststelle_train::recipe::Split;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,8 @@ const RARE_BELOW: usize = 10;
 /// Findings of the checks are told; errors among them refuse the run unless `accept` is set.
 pub fn load(recipe: &Recipe, root: &Path, accept: bool, out: &mut Output) -> Result<Datasets, Failure> {
     let profile: Profile = recipe.clean.profile.parse().map_err(Failure::misused)?;
-    let cleaner = Cleaner::new(profile);
+    let redact: Redact = recipe.clean.redact.parse().map_err(Failure::misused)?;
+    let cleaner = Cleaner::new(profile).redacting(redact);
     let files = |paths: &[PathBuf]| records(recipe, root, paths);
     let mut parts = [
         files(&recipe.data.train)?,
