@@ -8,6 +8,7 @@ use crate::redact::Personal;
 use regex::{Regex, RegexBuilder};
 use serde::Deserialize;
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 /// The data files by name, with their text.
@@ -124,6 +125,8 @@ pub(crate) struct Markers {
     pub(crate) subject_tag_end: Pattern,
     /// A header label at a line's start; the group that took part tells which.
     header: Pattern,
+    /// What the labels name that are plain words: looking them up is faster than asking for the group.
+    labels: HashMap<String, Label>,
     /// A header label anywhere in a line that runs several together.
     pub(crate) header_inside: Pattern,
     pub(crate) attribution_verb: Pattern,
@@ -142,6 +145,15 @@ pub(crate) struct Markers {
     /// A writer speaking of themselves.
     pub(crate) person: Pattern,
 }
+
+/// The groups of the header pattern.
+const LABELS: [(&str, Label); 5] = [
+    ("from", Label::From),
+    ("sent", Label::Sent),
+    ("to", Label::To),
+    ("other", Label::Other),
+    ("subject", Label::Subject),
+];
 
 /// The compiled markers.
 pub(crate) fn markers() -> &'static Markers {
@@ -181,18 +193,28 @@ impl Markers {
             }
         };
         let mark = r"[*_]{0,2}";
-        let words = [
-            ("from", any(|l| &l.header.from)),
-            ("sent", any(|l| &l.header.sent)),
-            ("to", any(|l| &l.header.to)),
-            ("other", any(|l| &l.header.cc)),
-            ("subject", any(|l| &l.header.subject)),
+        let headers: [fn(&Language) -> &Vec<String>; LABELS.len()] = [
+            |l| &l.header.from,
+            |l| &l.header.sent,
+            |l| &l.header.to,
+            |l| &l.header.cc,
+            |l| &l.header.subject,
         ];
-        let header = words
-            .each_ref()
-            .map(|(name, words)| format!("(?<{name}>{words})"))
-            .join("|");
-        let inside = words.each_ref().map(|(_, words)| words.clone()).join("|");
+        let words = headers.map(any);
+        let header: Vec<String> = LABELS
+            .iter()
+            .zip(&words)
+            .map(|((name, _), words)| format!("(?<{name}>{words})"))
+            .collect();
+        let header = header.join("|");
+        let inside = words.join("|");
+        let mut labels = HashMap::new();
+        for ((_, label), words) in LABELS.into_iter().zip(headers) {
+            for word in languages.iter().flat_map(|language| words(language)) {
+                // Of a word in two lists the pattern takes the first, too.
+                labels.entry(fold(word).into_owned()).or_insert(label);
+            }
+        }
         let groups = |lists: fn(&Language) -> &Vec<String>| {
             let longest = languages.iter().map(|l| lists(l).len()).max().unwrap_or(0);
             (0..longest)
@@ -218,6 +240,7 @@ impl Markers {
             )),
             subject_tag: pattern(SUBJECT_TAG_START),
             subject_tag_end: pattern(SUBJECT_TAG_END),
+            labels,
             header: pattern(&format!(
                 r"^[*_|•]{{0,3}}\s{{0,3}}(?:{header})\s?{mark}\s?[:：]{mark}"
             )),
@@ -272,16 +295,16 @@ impl Markers {
             return None;
         }
         let line = fold(line);
-        let found = self.header.regex.captures(&line)?;
-        let label = [
-            ("from", Label::From),
-            ("sent", Label::Sent),
-            ("to", Label::To),
-            ("other", Label::Other),
-            ("subject", Label::Subject),
-        ];
-        let label = label.into_iter().find(|(name, _)| found.name(name).is_some())?.1;
-        Some((label, found.get(0)?.end()))
+        let found = self.header.regex.find(&line)?;
+        let word = found.as_str().trim_matches(|c: char| !c.is_alphanumeric());
+        let label = self.labels.get(word).copied().or_else(|| {
+            let groups = self.header.regex.captures(found.as_str())?;
+            LABELS
+                .into_iter()
+                .find(|(name, _)| groups.name(name).is_some())
+                .map(|(_, label)| label)
+        });
+        Some((label?, found.end()))
     }
 }
 
@@ -348,28 +371,31 @@ impl Pattern {
 
 /// A text in lower case with plain spaces for all white space, byte for byte as long.
 pub(crate) fn fold(text: &str) -> Cow<'_, str> {
-    if text.is_ascii() {
-        let blank = |byte: u8| byte != b' ' && byte.is_ascii_whitespace();
-        return if text.bytes().any(blank) {
-            Cow::Owned(
-                text.to_ascii_lowercase()
-                    .replace(|c: char| c.is_ascii_whitespace(), " "),
-            )
-        } else if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            Cow::Owned(text.to_ascii_lowercase())
-        } else {
-            Cow::Borrowed(text)
-        };
+    let folds = |byte: u8| byte.is_ascii_uppercase() || byte >= 0x80 || matches!(byte, b'\t'..=b'\r');
+    // Without a way out in the middle, the loops read many bytes at a time.
+    if !text.bytes().fold(false, |any, byte| any | folds(byte)) {
+        return Cow::Borrowed(text);
     }
-    let mut folded = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_whitespace() {
-            folded.extend(std::iter::repeat_n(' ', c.len_utf8()));
-        } else {
-            folded.push(lower(c));
+    let mut folded: Vec<u8> = text.bytes().map(fold_byte).collect();
+    if !text.is_ascii() {
+        for (at, c) in text.char_indices().filter(|(_, c)| !c.is_ascii()) {
+            let room = &mut folded[at..at + c.len_utf8()];
+            if c.is_whitespace() {
+                room.fill(b' ');
+            } else {
+                lower(c).encode_utf8(room);
+            }
         }
     }
-    Cow::Owned(folded)
+    // Letters took the place of letters as long, so this loses nothing.
+    Cow::Owned(String::from_utf8(folded).unwrap_or_else(|_| text.to_owned()))
+}
+
+fn fold_byte(byte: u8) -> u8 {
+    match byte {
+        b'\t'..=b'\r' => b' ',
+        _ => byte.to_ascii_lowercase(),
+    }
 }
 
 /// The lower case of a letter; of one that would grow or shrink by it, the letter.

@@ -215,9 +215,13 @@ fn closing(sheet: &mut Sheet<'_>, own: Range<usize>) {
     // A mail of closings asks for each line many times.
     let mut known: Vec<Option<bool>> = vec![None; lines.len()];
     let mut announced = None;
-    for (index, &at) in lines.iter().enumerate() {
+    let (mut next, mut end) = (0, lines.len());
+    while next < end {
+        let index = next;
+        next += 1;
+        let at = lines[index];
         let words = bare(sheet.lines[at].words);
-        let tail = &lines[index + 1..];
+        let tail = &lines[index + 1..end];
         let formal = is_closing(words);
         let thanks = words.len() <= 60 && markers().closing_thanks.is_match(words);
         if !formal && !thanks {
@@ -249,7 +253,7 @@ fn closing(sheet: &mut Sheet<'_>, own: Range<usize>) {
         // What decides stands close by; looking further would cost quadratic time.
         let prose = tail
             .iter()
-            .zip(&mut known[index + 1..])
+            .zip(&mut known[index + 1..end])
             .take(TAIL + 1)
             .position(|(&at, known)| {
                 let words = sheet.lines[at].words;
@@ -263,15 +267,18 @@ fn closing(sheet: &mut Sheet<'_>, own: Range<usize>) {
         });
         let Some(prose) = prose else {
             if tail.len() <= TAIL {
-                sheet.cut(at..own.end, CutKind::Signature, Rule::Closing);
-                return;
+                let below = lines.get(end).map_or(own.end, |&below| below);
+                sheet.cut(at..below, CutKind::Signature, Rule::Closing);
+                // Formulas above were too far from the end until now.
+                end = index;
+                next = index.saturating_sub(TAIL + 1);
             }
             continue;
         };
         // Prose below: only the formula and a name go, and only when a gap follows them.
         let last = if prose == 0 { at } else { tail[prose - 1] };
-        let next = tail[prose];
-        let gap = (last + 1..next).any(|between| sheet.lines[between].is_blank() || !sheet.is_kept(between));
+        let below = tail[prose];
+        let gap = (last + 1..below).any(|between| sheet.lines[between].is_blank() || !sheet.is_kept(between));
         let contacts = |below: &[usize]| {
             below
                 .iter()
