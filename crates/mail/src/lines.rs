@@ -32,7 +32,8 @@ impl Line<'_> {
 
 /// Splits `body` into lines; `marks` are in order of their start.
 pub(crate) fn split<'a>(body: &'a str, marks: &[Mark]) -> Vec<Line<'a>> {
-    let mut lines = Vec::new();
+    let breaks = body.bytes().filter(|byte| *byte == b'\n').count();
+    let mut lines: Vec<Line<'a>> = Vec::with_capacity(breaks + 1);
     let mut start = 0;
     for raw in body.split_inclusive('\n') {
         let end = start + raw.len();
@@ -100,6 +101,9 @@ fn quote_marks(line: &str) -> (usize, usize) {
 }
 
 fn apply(lines: &mut [Line<'_>], marks: &[Mark]) {
+    if marks.is_empty() {
+        return;
+    }
     // Quote depth by counting starts and ends, the other marks by their first line or span.
     let mut delta: Vec<isize> = vec![0; lines.len() + 1];
     let mut signature: Vec<isize> = vec![0; lines.len() + 1];

@@ -210,7 +210,7 @@ impl Markers {
         let inside = words.join("|");
         let mut labels = HashMap::new();
         for ((_, label), words) in LABELS.into_iter().zip(headers) {
-            for word in languages.iter().flat_map(|language| words(language)) {
+            for word in languages.iter().flat_map(words) {
                 // Of a word in two lists the pattern takes the first, too.
                 labels.entry(fold(word).into_owned()).or_insert(label);
             }
