@@ -92,9 +92,14 @@ def cuts(bench, program, texts: list[str]) -> list[tuple[str, list[tuple[str, st
         for line in lines.splitlines():
             if line.startswith("cut "):
                 _, kind, rule, start, end = line.split(" ")
-                if rule != "quote-mark":
-                    first, after = raw.count(b"\n", 0, int(start)), raw.count(b"\n", 0, int(end))
-                    spans.append((kind, rule, first, after + (not raw[: int(end)].endswith(b"\n"))))
+                if rule == "quote-mark":
+                    continue
+                first, after = (raw.count(b"\n", 0, int(at)) for at in (start, end))
+                after += not raw[: int(end)].endswith(b"\n")
+                if rule == "answered" and spans and spans[-1][1] == "attribution" and spans[-1][3] == first:
+                    # The first quote of an interleaved answer belongs to the line that introduces it.
+                    _, rule, first, _ = spans.pop()
+                spans.append((kind, rule, first, after))
         found.append((body, spans))
     return found
 
@@ -116,10 +121,13 @@ def our_headers(bench, program, mails: list[Mail]) -> list[set[int]]:
             for kind, rule, first, after in spans:
                 if kind not in ("Quoted", "Forwarded"):
                     continue
-                if all(empty[reach:first]):
+                if first >= reach and all(empty[reach:first]):
                     worded = [number for number in range(first, after) if not empty[number]]
                     deeper = [number for number in worded if depth(lines[number]) > depth(lines[worded[0]])]
-                    if rule == "marked" and not deeper:
+                    if rule == "separator" and not all(empty[after:][:2]):
+                        # Words of that mail are kept right below, so the cut is its header alone.
+                        deeper = []
+                    if rule in ("marked", "answered") and not deeper:
                         # A quote that nothing introduces: no header, and what is in it is another mail's.
                         if after - first < len(lines):
                             todo.append((at, offset + first, "\n".join(lines[first:after])))

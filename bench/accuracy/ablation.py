@@ -1,6 +1,6 @@
 """Trains on the demo's noisy mails with and without cleaning and prints macro-F1 side by side.
 
-    python3 bench/cleaning/ablation.py --keep FOLDER [--count 3000] [--seeds 7,8,9] [--kinds linear,hybrid]
+    python3 bench/accuracy/ablation.py --keep FOLDER [--count 3000] [--seeds 7,8,9] [--kinds linear,hybrid]
         [--profiles decode,author,request] [--binary FILE]
 
 `poststelle sample` writes raw mails with histories, forwards, signatures, Impressum and HTML; `poststelle data split` parts them
