@@ -106,7 +106,7 @@ fn pack_along<const WIDTH: usize>(view: View<'_>, first: usize, lines: usize, wo
 }
 
 #[inline(always)]
-fn pair_of(low: f32, high: f32) -> u32 {
+pub fn pair_of(low: f32, high: f32) -> u32 {
     (round(low) >> 16) | (round(high) & 0xffff_0000)
 }
 

@@ -12,6 +12,7 @@ pub mod attention;
 mod bf16;
 pub mod dropout;
 pub mod gelu;
+pub mod lanes;
 mod math;
 pub mod matmul;
 pub mod norm;

@@ -1,0 +1,492 @@
+//! Self-attention with queries in lanes: scores, softmax and sums run down the keys.
+//!
+//! Keys and values lie in the blocks their products left them in. Scores exist for one head of one block of
+//! queries at a time. Source: Vaswani et al. 2017, arXiv:1706.03762, §3.2.
+
+use super::{LANES, Lanes};
+use crate::simd::vectorised;
+use std::ops::Range;
+
+/// Keys and values of one block of rows.
+///
+/// With bfloat16 products a word of `keys` `[width / 2][LANES]` holds two neighbouring channels of a row, and `values`
+/// `[width][LANES]` bfloat16; else both are `[width][LANES]` f32.
+pub struct KeysValues {
+    keys: Vec<u32>,
+    values: Vec<u16>,
+    plain_values: Vec<f32>,
+}
+
+impl KeysValues {
+    /// For rows of `width` channels.
+    pub fn new(width: usize) -> Self {
+        let (keys, values, plain_values) = if rounded() {
+            (width.div_ceil(2) * LANES, width * LANES, 0)
+        } else {
+            (width * LANES, 0, width * LANES)
+        };
+        Self {
+            keys: vec![0; keys],
+            values: vec![0; values],
+            plain_values: vec![0.0; plain_values],
+        }
+    }
+
+    /// Takes over `keys` and `values`, each `[width][LANES]`.
+    pub fn set(&mut self, keys: &[f32], values: &[f32]) {
+        assert_eq!(keys.len(), values.len());
+        if rounded() {
+            assert_eq!(values.len(), self.values.len());
+            pair(keys.as_chunks().0, self.keys.as_chunks_mut().0);
+            shorten(values, &mut self.values);
+        } else {
+            assert_eq!(values.len(), self.plain_values.len());
+            for (word, key) in self.keys.iter_mut().zip(keys) {
+                *word = key.to_bits();
+            }
+            self.plain_values.copy_from_slice(values);
+        }
+    }
+}
+
+/// Whether products are of bfloat16.
+fn rounded() -> bool {
+    crate::simd::level() == crate::simd::Level::Avx512Bf16
+}
+
+vectorised! {
+    fn pair(x: &[Lanes], words: &mut [[u32; LANES]]) {
+        for (word, [low, high]) in words.iter_mut().zip(x.as_chunks::<2>().0) {
+            for lane in 0..LANES {
+                word[lane] = crate::bf16::pair_of(low[lane], high[lane]);
+            }
+        }
+    }
+}
+
+vectorised! {
+    fn shorten(x: &[f32], out: &mut [u16]) {
+        for (out, x) in out.iter_mut().zip(x) {
+            *out = (crate::bf16::pair_of(*x, 0.0) & 0xffff) as u16;
+        }
+    }
+}
+
+/// Scratch memory of attention, kept from call to call.
+#[derive(Default)]
+pub struct Attention {
+    queries: Vec<u32>,
+    scores: Vec<Lanes>,
+    shares: Vec<[u32; LANES]>,
+}
+
+impl Attention {
+    /// Attends from one block of queries to the rows of one sequence: `out = softmax(q·kᵀ / √head width)·v` per head.
+    ///
+    /// `queries` and `out`: `[heads · head width][LANES]`; `blocks` hold the sequence's keys and values, which are the
+    /// rows `rows` counted from the first lane of the first; only `lanes` of `out` are written.
+    ///
+    /// # Panics
+    /// If `rows` is empty or outside `blocks`, or a slice has another length; with an odd head width.
+    pub fn attend(
+        &mut self,
+        heads: usize,
+        queries: &[f32],
+        blocks: &[&KeysValues],
+        rows: Range<usize>,
+        lanes: Range<usize>,
+        out: &mut [f32],
+    ) {
+        assert!(!rows.is_empty() && rows.end <= blocks.len() * LANES && lanes.end <= LANES);
+        assert_eq!(queries.len(), out.len());
+        let d = queries.len() / LANES / heads;
+        assert!(d.is_multiple_of(2), "an even head width");
+        self.scores.resize(blocks.len() * LANES, [0.0; LANES]);
+        for head in 0..heads {
+            let part = head * d * LANES..(head + 1) * d * LANES;
+            let (queries, out) = (&queries[part.clone()], &mut out[part]);
+            #[cfg(target_arch = "x86_64")]
+            if rounded() {
+                self.queries.resize(d / 2 * LANES, 0);
+                self.shares.resize(blocks.len() * LANES / 2, [0; LANES]);
+                let keys = blocks
+                    .iter()
+                    .map(|block| &block.keys[head * d / 2 * LANES..][..d / 2 * LANES]);
+                let values = blocks
+                    .iter()
+                    .map(|block| &block.values[head * d * LANES..][..d * LANES]);
+                // SAFETY: `rounded` found AVX-512 BF16.
+                unsafe {
+                    wide::scores(queries, &mut self.queries, keys, &rows, &mut self.scores);
+                    let whole = wide::softmax(&mut self.scores, &rows, &mut self.shares);
+                    wide::mix(&self.shares, values, whole, &lanes, out);
+                }
+                continue;
+            }
+            let part = head * d * LANES..(head + 1) * d * LANES;
+            self.scores.fill([0.0; LANES]);
+            for (block, scores) in blocks.iter().zip(self.scores.chunks_mut(LANES)) {
+                plain_scores(
+                    queries.as_chunks().0,
+                    block.keys[part.clone()].as_chunks().0,
+                    scores,
+                );
+            }
+            let whole = plain_softmax(&mut self.scores[rows.clone()], 1.0 / (d as f32).sqrt());
+            self.scores[..rows.start].fill([0.0; LANES]);
+            self.scores[rows.end..].fill([0.0; LANES]);
+            for out in out.as_chunks_mut::<LANES>().0 {
+                out[lanes.clone()].fill(0.0);
+            }
+            for (block, scores) in blocks.iter().zip(self.scores.chunks(LANES)) {
+                let values = block.plain_values[part.clone()].as_chunks().0;
+                plain_mix(
+                    scores,
+                    values,
+                    &whole,
+                    out.as_chunks_mut().0,
+                    lanes.start,
+                    lanes.end,
+                );
+            }
+        }
+    }
+}
+
+vectorised! {
+    fn plain_scores(queries: &[Lanes], keys: &[[u32; LANES]], scores: &mut [Lanes]) {
+        for (query, keys) in queries.iter().zip(keys) {
+            for (score, key) in scores.iter_mut().zip(keys) {
+                let key = f32::from_bits(*key);
+                for lane in 0..LANES {
+                    score[lane] += query[lane] * key;
+                }
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// Exponentials of the scores, and one over their sum.
+    fn plain_softmax(scores: &mut [Lanes], scale: f32) -> Lanes {
+        let mut most = [f32::NEG_INFINITY; LANES];
+        for score in scores.iter() {
+            for lane in 0..LANES {
+                most[lane] = if score[lane] > most[lane] { score[lane] } else { most[lane] };
+            }
+        }
+        let mut sum = [0.0; LANES];
+        for score in scores.iter_mut() {
+            for lane in 0..LANES {
+                score[lane] = crate::math::exp((score[lane] - most[lane]) * scale);
+                sum[lane] += score[lane];
+            }
+        }
+        sum.map(|sum| 1.0 / sum)
+    }
+}
+
+vectorised! {
+    fn plain_mix(shares: &[Lanes], values: &[Lanes], whole: &Lanes, out: &mut [Lanes], first: usize, after: usize) {
+        for (out, values) in out.iter_mut().zip(values) {
+            let mut sum = [0.0; LANES];
+            for (share, value) in shares.iter().zip(values) {
+                for lane in 0..LANES {
+                    sum[lane] += share[lane] * value;
+                }
+            }
+            for lane in first..after {
+                out[lane] += sum[lane] * whole[lane];
+            }
+        }
+    }
+}
+
+/// The three steps in AVX-512 BF16.
+#[cfg(target_arch = "x86_64")]
+mod wide {
+    use super::{LANES, Lanes};
+    use std::arch::x86_64::*;
+    use std::ops::Range;
+
+    /// Keys scored at a time.
+    const KEYS: usize = 8;
+    /// Channels summed at a time.
+    const MIXED: usize = 16;
+
+    #[target_feature(enable = "avx512f")]
+    fn broadcast(word: u32) -> __m512bh {
+        // SAFETY: both types are 512 plain bits.
+        unsafe { std::mem::transmute::<__m512i, __m512bh>(_mm512_set1_epi32(word.cast_signed())) }
+    }
+
+    #[target_feature(enable = "avx512f")]
+    fn load(words: &[u32; LANES]) -> __m512bh {
+        // SAFETY: sixteen words are 512 plain bits.
+        unsafe { std::mem::transmute::<__m512i, __m512bh>(_mm512_loadu_si512(words.as_ptr().cast())) }
+    }
+
+    /// Two rows of lanes as sixteen pairs of bfloat16, `low` in the lower halves.
+    #[target_feature(enable = "avx512f,avx512bf16,avx512bw")]
+    fn pairs(low: __m512, high: __m512) -> __m512i {
+        // SAFETY (both): both types are 512 plain bits.
+        let low = unsafe { std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(low)) };
+        let high = unsafe { std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(high)) };
+        _mm512_or_si512(
+            _mm512_cvtepu16_epi32(low),
+            _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(high)),
+        )
+    }
+
+    #[target_feature(enable = "avx512f")]
+    fn get(lanes: &Lanes) -> __m512 {
+        // SAFETY: a `Lanes` is sixteen f32.
+        unsafe { _mm512_loadu_ps(lanes.as_ptr()) }
+    }
+
+    #[target_feature(enable = "avx512f")]
+    fn put(lanes: &mut Lanes, x: __m512) {
+        // SAFETY: a `Lanes` is sixteen f32.
+        unsafe { _mm512_storeu_ps(lanes.as_mut_ptr(), x) }
+    }
+
+    /// Scores in powers of two, `q·k · log₂e / √d`, for every key of a half block that `rows` touches.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+    pub fn scores<'a>(
+        queries: &[f32],
+        rounded: &mut [u32],
+        keys: impl Iterator<Item = &'a [u32]>,
+        rows: &Range<usize>,
+        scores: &mut [Lanes],
+    ) {
+        let channels = queries.as_chunks::<LANES>().0;
+        let scale = _mm512_set1_ps(std::f32::consts::LOG2_E / (channels.len() as f32).sqrt());
+        let rounded = rounded.as_chunks_mut::<LANES>().0;
+        for (words, [low, high]) in rounded.iter_mut().zip(channels.as_chunks::<2>().0) {
+            let words_of = pairs(_mm512_mul_ps(get(low), scale), _mm512_mul_ps(get(high), scale));
+            // SAFETY: sixteen words are 512 plain bits.
+            unsafe { _mm512_storeu_si512(words.as_mut_ptr().cast(), words_of) };
+        }
+        let mut first = 0;
+        for (keys, scores) in keys.zip(scores.as_chunks_mut::<LANES>().0) {
+            for half in 0..LANES / KEYS {
+                let here = first + half * KEYS;
+                if here + KEYS <= rows.start || here >= rows.end {
+                    continue;
+                }
+                let mut sums = [_mm512_setzero_ps(); KEYS];
+                for (query, keys) in rounded.iter().zip(keys.as_chunks::<LANES>().0) {
+                    let query = load(query);
+                    let keys = &keys[half * KEYS..][..KEYS];
+                    for n in 0..KEYS {
+                        sums[n] = _mm512_dpbf16_ps(sums[n], query, broadcast(keys[n]));
+                    }
+                }
+                for n in 0..KEYS {
+                    put(&mut scores[half * KEYS + n], sums[n]);
+                }
+            }
+            first += LANES;
+        }
+    }
+
+    /// Shares of the keys in pairs, not yet divided by their sum; gives one over the sum.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+    pub fn softmax(scores: &mut [Lanes], rows: &Range<usize>, shares: &mut [[u32; LANES]]) -> [__m512; 1] {
+        let mut most = [get(&scores[rows.start]); 4];
+        let (fours, rest) = scores[rows.clone()].as_chunks::<4>();
+        for four in fours {
+            for n in 0..4 {
+                most[n] = _mm512_max_ps(most[n], get(&four[n]));
+            }
+        }
+        for score in rest {
+            most[0] = _mm512_max_ps(most[0], get(score));
+        }
+        let most = _mm512_max_ps(_mm512_max_ps(most[0], most[1]), _mm512_max_ps(most[2], most[3]));
+        let mut sums = [_mm512_setzero_ps(); 2];
+        // The pairs that are not wholly inside `rows`; pairs outside are zero.
+        let (first, after) = (rows.start / 2, rows.end.div_ceil(2));
+        shares[..first].fill([0; LANES]);
+        shares[after..].fill([0; LANES]);
+        for (at, words) in shares.iter_mut().enumerate().take(after).skip(first) {
+            let share = |row: usize| {
+                if rows.contains(&row) {
+                    power(_mm512_sub_ps(get(&scores[row]), most))
+                } else {
+                    _mm512_setzero_ps()
+                }
+            };
+            let (low, high) = (share(2 * at), share(2 * at + 1));
+            sums = [_mm512_add_ps(sums[0], low), _mm512_add_ps(sums[1], high)];
+            // SAFETY: sixteen words are 512 plain bits.
+            unsafe { _mm512_storeu_si512(words.as_mut_ptr().cast(), pairs(low, high)) };
+        }
+        [_mm512_div_ps(
+            _mm512_set1_ps(1.0),
+            _mm512_add_ps(sums[0], sums[1]),
+        )]
+    }
+
+    /// 2ˣ for x ≤ 0 within 4e-6 relative: the polynomial of Cephes `exp2f` on [−½, ½] without its last term.
+    #[target_feature(enable = "avx512f,avx512dq")]
+    fn power(x: __m512) -> __m512 {
+        let x = _mm512_max_ps(x, _mm512_set1_ps(-126.0));
+        let rest = _mm512_reduce_ps::<0>(x);
+        let mut p = _mm512_set1_ps(1.339_887_4e-3);
+        for next in [9.618_437e-3, 5.550_332e-2, 0.240_226_48, std::f32::consts::LN_2, 1.0] {
+            p = _mm512_fmadd_ps(p, rest, _mm512_set1_ps(next));
+        }
+        _mm512_scalef_ps(p, _mm512_sub_ps(x, rest))
+    }
+
+    /// `out = shares · values · whole` in `lanes`.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+    pub fn mix<'a>(
+        shares: &[[u32; LANES]],
+        values: impl Iterator<Item = &'a [u16]> + Clone,
+        whole: [__m512; 1],
+        lanes: &Range<usize>,
+        out: &mut [f32],
+    ) {
+        let mask = ((1u32 << lanes.end) - (1u32 << lanes.start)) as __mmask16;
+        for (part, out) in out.chunks_mut(MIXED * LANES).enumerate() {
+            let out = out.as_chunks_mut::<LANES>().0;
+            let mut sums = [_mm512_setzero_ps(); MIXED];
+            for (shares, values) in shares.as_chunks::<{ LANES / 2 }>().0.iter().zip(values.clone()) {
+                let values = &values[part * MIXED * LANES..];
+                if let Some(values) = values.first_chunk::<{ MIXED * LANES }>() {
+                    for (pair, share) in shares.iter().enumerate() {
+                        let share = load(share);
+                        for n in 0..MIXED {
+                            let word = u32::from(values[n * LANES + 2 * pair])
+                                | u32::from(values[n * LANES + 2 * pair + 1]) << 16;
+                            sums[n] = _mm512_dpbf16_ps(sums[n], share, broadcast(word));
+                        }
+                    }
+                } else {
+                    for (pair, share) in shares.iter().enumerate() {
+                        let share = load(share);
+                        for n in 0..out.len() {
+                            let word = u32::from(values[n * LANES + 2 * pair])
+                                | u32::from(values[n * LANES + 2 * pair + 1]) << 16;
+                            sums[n] = _mm512_dpbf16_ps(sums[n], share, broadcast(word));
+                        }
+                    }
+                }
+            }
+            for (out, sum) in out.iter_mut().zip(sums) {
+                // SAFETY: a `Lanes` is sixteen f32; masked lanes are not touched.
+                unsafe { _mm512_mask_storeu_ps(out.as_mut_ptr(), mask, _mm512_mul_ps(sum, whole[0])) };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wave(n: usize, step: f32) -> Vec<f32> {
+        (0..n).map(|i| (i as f32 * step + 0.3).sin()).collect()
+    }
+
+    /// Sequences that begin and end inside blocks, against the attention of training.
+    #[test]
+    fn attends_within_sequences_as_training_does() {
+        for (heads, d) in [(2, 8), (3, 32), (1, 64)] {
+            let width = heads * d;
+            let starts = [0, 2, 5, 40, 41, 75];
+            let tokens = 75usize;
+            let blocks = tokens.div_ceil(LANES);
+            let qkv = wave(tokens * 3 * width, 0.37);
+            let mut expected = vec![0.0; tokens * width];
+            let shape = crate::attention::Shape {
+                starts: &starts,
+                heads,
+                head_width: d,
+            };
+            crate::attention::forward(shape, &qkv, crate::dropout::Dropout::NONE, &mut expected);
+            // [3][blocks][width][LANES]
+            let mut parts = vec![vec![0.0f32; blocks * width * LANES]; 3];
+            for token in 0..tokens {
+                for (n, part) in parts.iter_mut().enumerate() {
+                    for channel in 0..width {
+                        let at = (token / LANES * width + channel) * LANES + token % LANES;
+                        part[at] = qkv[(token * 3 + n) * width + channel];
+                    }
+                }
+            }
+            let size = width * LANES;
+            let stored: Vec<KeysValues> = (0..blocks)
+                .map(|block| {
+                    let mut stored = KeysValues::new(width);
+                    stored.set(
+                        &parts[1][block * size..][..size],
+                        &parts[2][block * size..][..size],
+                    );
+                    stored
+                })
+                .collect();
+            let stored: Vec<&KeysValues> = stored.iter().collect();
+            let mut out = vec![9.0; blocks * size];
+            let mut attention = Attention::default();
+            for pair in starts.windows(2) {
+                let (first, after) = (pair[0] / LANES, (pair[1] - 1) / LANES + 1);
+                let rows = pair[0] - first * LANES..pair[1] - first * LANES;
+                for block in first..after {
+                    let lanes = pair[0].saturating_sub(block * LANES)..(pair[1] - block * LANES).min(LANES);
+                    let part = block * size..(block + 1) * size;
+                    attention.attend(
+                        heads,
+                        &parts[0][part.clone()],
+                        &stored[first..after],
+                        rows.clone(),
+                        lanes,
+                        &mut out[part],
+                    );
+                }
+            }
+            let tolerance = if rounded() { 1e-2 } else { 1e-5 };
+            for token in 0..tokens {
+                for channel in 0..width {
+                    let found = out[(token / LANES * width + channel) * LANES + token % LANES];
+                    let expected = expected[token * width + channel];
+                    assert!(
+                        (found - expected).abs() < tolerance,
+                        "token {token} channel {channel}: {found}, expected {expected}"
+                    );
+                }
+            }
+            // The lanes after the last token are nobody's.
+            assert!((tokens % LANES..LANES).all(|lane| out[(blocks - 1) * size + lane] == 9.0));
+        }
+    }
+
+    #[test]
+    fn the_plain_steps_attend_too() {
+        let (d, keys) = (8, 20);
+        let queries = wave(d * LANES, 0.37);
+        let keys_values: Vec<_> = (0..2).map(|n| wave(d * LANES, 0.2 + n as f32)).collect();
+        let mut scores = vec![[0.0; LANES]; 2 * LANES];
+        for (block, scores) in keys_values.iter().zip(scores.chunks_mut(LANES)) {
+            let words: Vec<[u32; LANES]> = block
+                .as_chunks()
+                .0
+                .iter()
+                .map(|x: &Lanes| x.map(f32::to_bits))
+                .collect();
+            plain_scores(queries.as_chunks().0, &words, scores);
+        }
+        let whole = plain_softmax(&mut scores[..keys], 1.0);
+        let shares: f32 = scores[..keys].iter().map(|score| score[3] * whole[3]).sum();
+        assert!((shares - 1.0).abs() < 1e-5);
+        let score = |key: usize| -> f32 {
+            (0..d)
+                .map(|c| queries[c * LANES + 3] * keys_values[key / LANES][c * LANES + key % LANES])
+                .sum()
+        };
+        let exact = score(17).exp() / (0..keys).map(|key| score(key).exp()).sum::<f32>();
+        assert!((scores[17][3] * whole[3] - exact).abs() < 1e-5);
+    }
+}
