@@ -24,7 +24,7 @@ pub const LANES: usize = 16;
 pub const CHANNELS: usize = 12;
 
 /// The arithmetic of inference. Sums are f32, in int8 exact integers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Arithmetic {
     /// Products of f32; on every processor.
     F32,
@@ -34,6 +34,7 @@ pub enum Arithmetic {
     /// on every processor, fast from AVX2 on and fastest with AVX-512 VNNI.
     ///
     /// Source: Jacob et al. 2018, arXiv:1712.05877.
+    #[default]
     Int8,
 }
 

@@ -155,22 +155,6 @@ fn multiply_f32(a: View<'_>, b: View<'_>, product: Product, out: &mut [f32]) {
     }
 }
 
-/// A right operand prepared once for many products, as weights are in inference.
-pub struct Prepared(bf16::PackedRight);
-
-impl Prepared {
-    /// Rounds `b` `[k, n]` to bfloat16 in the kernel's order.
-    pub fn new(b: View<'_>) -> Result<Self, UnsupportedPrecision> {
-        Precision::Bf16.supported()?;
-        Ok(Self(bf16::PackedRight::new(b)))
-    }
-
-    /// Multiplies `a` `[m, k]` by the prepared matrix into row-major `out` `[m, n]`.
-    pub fn multiply(&self, a: View<'_>, product: Product, out: &mut [f32]) {
-        bf16::multiply(&bf16::PackedLeft::new(a), &self.0, product, out);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

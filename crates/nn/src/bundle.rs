@@ -12,14 +12,14 @@
 //! `model.tar.gz`.
 
 use crate::encode::{self, Encoder as TextEncoder, TokenizerError};
-use crate::encoder::{Config, Linear};
+use crate::encoder::{Config, Linear, PackError};
 use crate::hf::{self, Checkpoint, CheckpointError};
 use crate::hybrid::{self, Side};
 use crate::logits::Logits;
 use crate::model::{EncoderModel, Part, Sharing};
 use crate::network::{Network, Pooling};
 use crate::words::{self, WordsModel};
-use poststelle_kernels::{Precision, UnsupportedPrecision};
+use poststelle_kernels::lanes::Arithmetic;
 use poststelle_labels::{Schema, SchemaError, TaskName};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -202,9 +202,9 @@ pub enum OpenError {
     /// The linear model cannot be used.
     #[error(transparent)]
     Words(#[from] words::OpenError),
-    /// The processor lacks the arithmetic asked for.
+    /// The encoder cannot be packed for inference.
     #[error(transparent)]
-    Precision(#[from] UnsupportedPrecision),
+    Pack(#[from] PackError),
 }
 
 /// Why a bundle cannot be written.
@@ -531,22 +531,16 @@ fn open_encoder(folder: &Path, note: &EncoderNote, schema: &Schema) -> Result<En
             let name = format!("heads.{}", task.name());
             heads.push(hf::read_linear(&checkpoint, &name, task.len(), config.hidden)?);
         }
-        parts.push(Part {
-            tasks,
-            network: Network {
-                encoder,
-                pooling: note.pooling,
-                heads,
-            },
-        });
+        let network = Network {
+            encoder,
+            pooling: note.pooling,
+            heads,
+        };
+        let mut part = Part::new(tasks, network, Arithmetic::default())?;
+        part.network.encoder.forget_layers();
+        parts.push(part);
     }
-    let mut model = EncoderModel {
-        text,
-        parts,
-        precision: Precision::F32,
-    };
-    model.prepare(Precision::fastest())?;
-    Ok(model)
+    Ok(EncoderModel { text, parts })
 }
 
 fn check_widths(schema: &Schema, found: impl Iterator<Item = usize>) -> Result<(), OpenError> {

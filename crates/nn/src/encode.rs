@@ -56,6 +56,11 @@ impl Batch {
         self.starts[text]..self.starts[text + 1]
     }
 
+    /// The id of the token in this row.
+    pub fn id(&self, row: usize) -> u32 {
+        self.ids[row]
+    }
+
     /// Each token's row in the batch, position in its text, and id.
     pub fn tokens(&self) -> impl Iterator<Item = (usize, usize, u32)> + '_ {
         (0..self.texts()).flat_map(move |text| {

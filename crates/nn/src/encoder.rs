@@ -8,10 +8,12 @@
 //! arXiv:1911.02116; the reference for parity is Hugging Face transformers.
 
 mod config;
+mod infer;
 mod layer;
 mod weights;
 
 pub use config::{Architecture, Config, ConfigError};
+pub use infer::{PackError, Packed};
 pub use layer::Scratch;
 pub use weights::{Body, Element, Layer, Linear, Norm, Parameter, RowGradients, WordTable};
 
@@ -130,7 +132,7 @@ pub struct Activations {
 }
 
 impl Encoder {
-    /// Runs the embeddings and the first `layers` layers for inference; `[tokens, hidden]`.
+    /// Runs the embeddings and the first `layers` layers without dropout; `[tokens, hidden]`.
     pub fn hidden(&self, precision: Precision, batch: &Batch, layers: usize) -> Vec<f32> {
         let mut tape = Tape::default();
         let mut sums = Vec::new();
@@ -252,8 +254,8 @@ impl Encoder {
         }
     }
 
-    /// Packs every weight for inference in `precision`.
-    pub fn prepare(&mut self, precision: Precision) -> Result<(), poststelle_kernels::UnsupportedPrecision> {
+    /// Gives back the memory of the layers' maps once they are packed; only [`Packed`] can compute then.
+    pub fn forget_layers(&mut self) {
         for layer in &mut self.body.layers {
             for linear in [
                 &mut layer.qkv,
@@ -261,9 +263,8 @@ impl Encoder {
                 &mut layer.up,
                 &mut layer.down,
             ] {
-                linear.prepare(precision)?;
+                linear.weight = Vec::new();
             }
         }
-        Ok(())
     }
 }

@@ -1,9 +1,10 @@
 //! Encoder networks that together answer every task, with their tokenizer: texts in, logits out.
 
 use crate::encode::{Batch, Encoder as TextEncoder, Encoding, TokenizerError};
+use crate::encoder::{PackError, Packed};
 use crate::logits::Logits;
 use crate::network::Network;
-use poststelle_kernels::{Precision, UnsupportedPrecision};
+use poststelle_kernels::lanes::Arithmetic;
 use serde::{Deserialize, Serialize};
 
 /// Whether tasks share an encoder.
@@ -23,6 +24,20 @@ pub struct Part {
     pub tasks: Vec<usize>,
     /// The network.
     pub network: Network,
+    /// Its encoder as inference computes it.
+    pub packed: Packed,
+}
+
+impl Part {
+    /// Packs a network's encoder for inference.
+    pub fn new(tasks: Vec<usize>, network: Network, arithmetic: Arithmetic) -> Result<Self, PackError> {
+        let packed = Packed::new(&network.encoder, arithmetic)?;
+        Ok(Self {
+            tasks,
+            network,
+            packed,
+        })
+    }
 }
 
 /// Every encoder of a trained model.
@@ -31,23 +46,12 @@ pub struct EncoderModel {
     pub text: TextEncoder,
     /// The networks; together they answer every task once.
     pub parts: Vec<Part>,
-    /// Arithmetic of inference.
-    pub precision: Precision,
 }
 
 /// Tokens computed at once in inference: enough to keep the cores busy, few enough to stay in the caches.
 const BATCH_TOKENS: usize = 4096;
 
 impl EncoderModel {
-    /// Chooses the arithmetic of inference and packs the weights for it.
-    pub fn prepare(&mut self, precision: Precision) -> Result<(), UnsupportedPrecision> {
-        for part in &mut self.parts {
-            part.network.encoder.prepare(precision)?;
-        }
-        self.precision = precision;
-        Ok(())
-    }
-
     /// Logits of each task, in schema order, rows in the order of `texts`.
     pub fn logits(&self, texts: &[&str]) -> Result<Vec<Logits>, TokenizerError> {
         let encodings = self.text.encode(texts)?;
@@ -57,7 +61,7 @@ impl EncoderModel {
                 part.tasks
                     .iter()
                     .copied()
-                    .zip(logits(&part.network, self.precision, &encodings)),
+                    .zip(logits(&part.network, &part.packed, &encodings)),
             );
         }
         by_task.sort_by_key(|(task, _)| *task);
@@ -67,17 +71,17 @@ impl EncoderModel {
     /// Pooled vectors of the first part's encoder, `[texts, hidden]`.
     pub fn embeddings(&self, texts: &[&str]) -> Result<Vec<f32>, TokenizerError> {
         let encodings = self.text.encode(texts)?;
-        let network = &self.parts[0].network;
-        let embed = |batch: &Batch| network.embeddings(self.precision, batch);
+        let part = &self.parts[0];
+        let embed = |batch: &Batch| part.network.embeddings(&part.packed, batch);
         Ok(batches(&encodings).flat_map(|batch| embed(&batch)).collect())
     }
 }
 
 /// Logits of one network's heads over any number of texts.
-pub fn logits(network: &Network, precision: Precision, encodings: &[Encoding]) -> Vec<Logits> {
+pub fn logits(network: &Network, packed: &Packed, encodings: &[Encoding]) -> Vec<Logits> {
     let mut values: Vec<Vec<f32>> = vec![Vec::new(); network.heads.len()];
     for batch in batches(encodings) {
-        for (values, logits) in values.iter_mut().zip(network.logits(precision, &batch)) {
+        for (values, logits) in values.iter_mut().zip(network.logits(packed, &batch)) {
             values.extend_from_slice(logits.values());
         }
     }

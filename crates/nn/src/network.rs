@@ -1,7 +1,9 @@
 //! An encoder, a pooling and one head per task: text in tokens to logits, and back again for training.
 
 use crate::encode::Batch;
-use crate::encoder::{Activations, Body, Encoder, Linear, Mode, Parameter, Place, RowGradients, Scratch};
+use crate::encoder::{
+    Activations, Body, Encoder, Linear, Mode, Packed, Parameter, Place, RowGradients, Scratch,
+};
 use crate::logits::Logits;
 use poststelle_kernels::dropout;
 use poststelle_kernels::matmul::Precision;
@@ -94,17 +96,14 @@ impl Network {
         parameters(&mut self.encoder.body, &mut self.heads)
     }
 
-    /// Pooled vectors, `[texts, hidden]`.
-    pub fn embeddings(&self, precision: Precision, batch: &Batch) -> Vec<f32> {
-        let hidden = self.encoder.hidden(precision, batch, self.encoder.config.layers);
-        let mut pooled = Vec::new();
-        self.pool(batch, &hidden, &mut pooled);
-        pooled
+    /// Pooled vectors, `[texts, hidden]`; `packed` is this network's encoder.
+    pub fn embeddings(&self, packed: &Packed, batch: &Batch) -> Vec<f32> {
+        packed.embeddings(&self.encoder, self.pooling, batch)
     }
 
-    /// Logits of each head for inference, rows in the order of the batch.
-    pub fn logits(&self, precision: Precision, batch: &Batch) -> Vec<Logits> {
-        self.score(&self.embeddings(precision, batch))
+    /// Logits of each head for inference, rows in the order of the batch; `packed` is this network's encoder.
+    pub fn logits(&self, packed: &Packed, batch: &Batch) -> Vec<Logits> {
+        self.score(&self.embeddings(packed, batch))
     }
 
     /// The forward pass of training; `lower` as in [`Encoder::forward`].

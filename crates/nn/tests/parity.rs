@@ -4,9 +4,10 @@
 #![allow(clippy::unwrap_used)] // in a test, a panic is the report
 
 use poststelle_kernels::Precision;
+use poststelle_kernels::lanes::Arithmetic;
 use poststelle_labels::ClassIndex;
 use poststelle_nn::encode::{Batch, Encoder as TextEncoder};
-use poststelle_nn::encoder::{Mode, Noise};
+use poststelle_nn::encoder::{Mode, Noise, Packed};
 use poststelle_nn::loss::{Objective, cross_entropy};
 use poststelle_nn::network::{Gradients, Workspace};
 use poststelle_nn::{Network, Pooling, hf};
@@ -124,6 +125,7 @@ fn logits_equal_those_of_transformers() {
         for (pooling, name) in POOLINGS {
             let network = recorded.network(model, pooling);
             let batch = recorded.batch();
+            let packed = Packed::new(&network.encoder, Arithmetic::F32).unwrap();
             let hidden = network
                 .encoder
                 .hidden(Precision::F32, &batch, network.encoder.config.layers);
@@ -131,7 +133,7 @@ fn logits_equal_those_of_transformers() {
                 distance(&hidden, recorded.floats("hidden")) < 1e-5,
                 "{model} hidden"
             );
-            for (logits, (task, _)) in network.logits(Precision::F32, &batch).iter().zip(TASKS) {
+            for (logits, (task, _)) in network.logits(&packed, &batch).iter().zip(TASKS) {
                 let expected = recorded.floats(&format!("logits.{name}.{task}"));
                 let far = logits
                     .values()
@@ -367,20 +369,48 @@ fn what_is_written_reads_back_the_same() {
 }
 
 #[test]
-fn bf16_stays_close_to_f32() {
-    if Precision::Bf16.supported().is_err() {
-        return;
-    }
+fn bf16_and_int8_stay_close_to_f32() {
     let recorded = Recorded::open("xlm-roberta");
-    let mut network = recorded.network("xlm-roberta", Pooling::Mean);
+    let network = recorded.network("xlm-roberta", Pooling::Mean);
     let batch = recorded.batch();
-    let plain = network.logits(Precision::F32, &batch);
-    let narrow = network.logits(Precision::Bf16, &batch);
-    network.encoder.prepare(Precision::Bf16).unwrap();
-    let prepared = network.logits(Precision::Bf16, &batch);
-    for ((plain, narrow), prepared) in plain.iter().zip(&narrow).zip(&prepared) {
-        assert!(distance(narrow.values(), plain.values()) < 0.05);
-        assert_eq!(narrow.values(), prepared.values());
+    let logits = |arithmetic| network.logits(&Packed::new(&network.encoder, arithmetic).unwrap(), &batch);
+    let plain = logits(Arithmetic::F32);
+    for arithmetic in [Arithmetic::Bf16, Arithmetic::Int8] {
+        if arithmetic.supported().is_err() {
+            continue;
+        }
+        for (plain, near) in plain.iter().zip(&logits(arithmetic)) {
+            let far = distance(near.values(), plain.values());
+            assert!(far < 0.05, "{arithmetic:?}: {far}");
+        }
+    }
+}
+
+/// Many texts, where threads take strips of their own, and few, where they share one.
+#[test]
+fn a_text_has_the_same_answer_in_any_batch() {
+    let recorded = Recorded::open("bert");
+    let network = recorded.network("bert", Pooling::Mean);
+    let vocabulary = network.encoder.config.vocabulary as u32;
+    let longest = network.encoder.config.longest();
+    let texts: Vec<Vec<u32>> = (0..400u32)
+        .map(|n| {
+            (0..1 + n * 7 % longest as u32)
+                .map(|i| (n * 31 + i * 17) % vocabulary)
+                .collect()
+        })
+        .collect();
+    for arithmetic in [Arithmetic::F32, Arithmetic::Int8] {
+        let packed = Packed::new(&network.encoder, arithmetic).unwrap();
+        let all = network.logits(&packed, &Batch::pack(texts.iter().map(|text| &text[..])));
+        for n in [0, 1, 13, 200, 399] {
+            let alone = network.logits(&packed, &Batch::pack([&texts[n][..]]));
+            for (all, alone) in all.iter().zip(&alone) {
+                // Where a text begins in a block decides which sums are made in which order, no more.
+                let far = distance(all.row(n), alone.row(0));
+                assert!(far < 1e-5, "{arithmetic:?}, text {n}: {far}");
+            }
+        }
     }
 }
 

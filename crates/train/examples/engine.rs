@@ -2,9 +2,10 @@
 //!
 //! Arguments: folder of a base model, `f32` or `bf16`. Prints one JSON object.
 
-use poststelle_kernels::Precision;
+use poststelle_kernels::lanes::Arithmetic;
 use poststelle_labels::ClassIndex;
 use poststelle_nn::encode::{Batch, Encoding};
+use poststelle_nn::encoder::Packed;
 use poststelle_nn::{Network, Pooling, hf};
 use poststelle_train::recipe::{PrecisionChoice, Train};
 use poststelle_train::{Event, Examples, Fit, Goal};
@@ -28,9 +29,10 @@ fn main() {
         panic!("usage: engine FOLDER f32|bf16 LENGTHS")
     };
     let folder = PathBuf::from(folder);
-    let (choice, precision) = match precision.as_str() {
-        "f32" => (PrecisionChoice::F32, Precision::F32),
-        _ => (PrecisionChoice::Bf16, Precision::Bf16),
+    let (choice, arithmetic) = match precision.as_str() {
+        "f32" => (PrecisionChoice::F32, Arithmetic::F32),
+        "bf16" => (PrecisionChoice::Bf16, Arithmetic::Bf16),
+        _ => (PrecisionChoice::Auto, Arithmetic::Int8),
     };
     let encoder = || hf::read(&folder).unwrap_or_else(|error| panic!("{error}"));
     let id = |i: usize| 1000 + (i * 7919 % 20_000) as u32;
@@ -85,15 +87,12 @@ fn main() {
     steps.remove(0);
     steps.sort_by(f64::total_cmp);
 
-    let mut network = Network {
+    let network = Network {
         encoder: encoder(),
         pooling: Pooling::Mean,
         heads: Vec::new(),
     };
-    network
-        .encoder
-        .prepare(precision)
-        .unwrap_or_else(|error| panic!("{error}"));
+    let packed = Packed::new(&network.encoder, arithmetic).unwrap_or_else(|error| panic!("{error}"));
     let texts: Vec<Encoding> = lengths(mix)
         .into_iter()
         .map(|n| Encoding {
@@ -102,16 +101,16 @@ fn main() {
         })
         .collect();
     let one = Batch::pack([&encodings[0].ids[..64]]);
-    network.embeddings(precision, &one);
+    network.embeddings(&packed, &one);
     let start = Instant::now();
     for batch in poststelle_nn::model::batches(&texts) {
-        network.embeddings(precision, &batch);
+        network.embeddings(&packed, &batch);
     }
     let mails = texts.len() as f64 / start.elapsed().as_secs_f64();
     let mut lone: Vec<f64> = (0..20)
         .map(|_| {
             let start = Instant::now();
-            network.embeddings(precision, &one);
+            network.embeddings(&packed, &one);
             start.elapsed().as_secs_f64()
         })
         .collect();

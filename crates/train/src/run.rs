@@ -5,12 +5,13 @@ use crate::fit::{Event, Examples, Fit, FitError, Goal};
 use crate::recipe::{Kind, Recipe};
 use crate::{CheckpointError, hybrid, linear};
 use poststelle_corpus::Dataset;
-use poststelle_kernels::{Precision, UnsupportedPrecision};
+use poststelle_kernels::Precision;
+use poststelle_kernels::lanes::Arithmetic;
 use poststelle_labels::{ClassIndex, Schema};
 use poststelle_measure::Evaluation;
 use poststelle_nn::bundle::{self, DatasetNote, EncoderNote, Manifest, Models};
 use poststelle_nn::encode::{Encoder as TextEncoder, TokenizerError};
-use poststelle_nn::encoder::Config;
+use poststelle_nn::encoder::{Config, PackError};
 use poststelle_nn::hf;
 use poststelle_nn::model::{EncoderModel, Part, Sharing};
 use poststelle_nn::{Logits, Network};
@@ -95,9 +96,9 @@ pub enum RunError {
     /// A checkpoint cannot be written or used.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// The processor lacks the arithmetic asked for.
+    /// The trained encoder cannot be packed for inference.
     #[error(transparent)]
-    Precision(#[from] UnsupportedPrecision),
+    Pack(#[from] PackError),
 }
 
 /// What a run ends in.
@@ -334,17 +335,9 @@ fn fit_encoder(
                 fit.save(path)?;
             }
         }
-        parts.push(Part {
-            tasks,
-            network: fit.finish(),
-        });
+        parts.push(Part::new(tasks, fit.finish(), Arithmetic::default())?);
     }
-    let mut model = EncoderModel {
-        text,
-        parts,
-        precision: Precision::F32,
-    };
-    model.prepare(Precision::fastest())?;
+    let model = EncoderModel { text, parts };
     let note = EncoderNote {
         base: base.id.clone(),
         base_digest: base.digest.clone(),

@@ -3,55 +3,74 @@
 //! Keys and values lie in the blocks their products left them in. Scores exist for one head of one block of
 //! queries at a time. Source: Vaswani et al. 2017, arXiv:1706.03762, §3.2.
 
-use super::{LANES, Lanes};
-use crate::simd::vectorised;
+use super::{Arithmetic, LANES, Lanes};
+use crate::simd::{Level, level, vectorised};
 use std::ops::Range;
 
 /// Keys and values of one block of rows.
 ///
-/// With bfloat16 products a word of `keys` `[width / 2][LANES]` holds two neighbouring channels of a row, and `values`
-/// `[width][LANES]` bfloat16; else both are `[width][LANES]` f32.
-pub struct KeysValues {
-    keys: Vec<u32>,
-    values: Vec<u16>,
-    plain_values: Vec<f32>,
+/// Rounded to bfloat16 where products may be and the processor has them, else in f32.
+pub struct KeysValues(Form);
+
+enum Form {
+    /// A word of the keys `[width / 2][LANES]` holds two neighbouring channels of a row.
+    Rounded {
+        keys: Vec<u32>,
+        /// `[width][LANES]`
+        values: Vec<u16>,
+    },
+    /// Both `[width][LANES]`.
+    Plain { keys: Vec<f32>, values: Vec<f32> },
 }
 
 impl KeysValues {
     /// For rows of `width` channels.
-    pub fn new(width: usize) -> Self {
-        let (keys, values, plain_values) = if rounded() {
-            (width.div_ceil(2) * LANES, width * LANES, 0)
-        } else {
-            (width * LANES, 0, width * LANES)
-        };
-        Self {
-            keys: vec![0; keys],
-            values: vec![0; values],
-            plain_values: vec![0.0; plain_values],
-        }
-    }
-
-    /// Takes over `keys` and `values`, each `[width][LANES]`.
-    pub fn set(&mut self, keys: &[f32], values: &[f32]) {
-        assert_eq!(keys.len(), values.len());
-        if rounded() {
-            assert_eq!(values.len(), self.values.len());
-            pair(keys.as_chunks().0, self.keys.as_chunks_mut().0);
-            shorten(values, &mut self.values);
-        } else {
-            assert_eq!(values.len(), self.plain_values.len());
-            for (word, key) in self.keys.iter_mut().zip(keys) {
-                *word = key.to_bits();
+    pub fn new(arithmetic: Arithmetic, width: usize) -> Self {
+        Self(if arithmetic != Arithmetic::F32 && level() == Level::Avx512Bf16 {
+            Form::Rounded {
+                keys: vec![0; width.div_ceil(2) * LANES],
+                values: vec![0; width * LANES],
             }
-            self.plain_values.copy_from_slice(values);
+        } else {
+            Form::Plain {
+                keys: vec![0.0; width * LANES],
+                values: vec![0.0; width * LANES],
+            }
+        })
+    }
+
+    /// Takes over keys and values, each `[width][LANES]`.
+    ///
+    /// # Panics
+    /// If they have another width.
+    pub fn set(&mut self, from_keys: &[f32], from_values: &[f32]) {
+        assert_eq!(from_keys.len(), from_values.len());
+        match &mut self.0 {
+            Form::Rounded { keys, values } => {
+                assert_eq!(from_values.len(), values.len());
+                pair(from_keys.as_chunks().0, keys.as_chunks_mut().0);
+                shorten(from_values, values);
+            }
+            Form::Plain { keys, values } => {
+                keys.copy_from_slice(from_keys);
+                values.copy_from_slice(from_values);
+            }
         }
     }
-}
 
-/// Whether products are of bfloat16.
-fn rounded() -> bool {
-    crate::simd::level() == crate::simd::Level::Avx512Bf16
+    fn rounded(&self) -> Option<(&[u32], &[u16])> {
+        match &self.0 {
+            Form::Rounded { keys, values } => Some((keys, values)),
+            Form::Plain { .. } => None,
+        }
+    }
+
+    fn plain(&self) -> Option<(&[f32], &[f32])> {
+        match &self.0 {
+            Form::Plain { keys, values } => Some((keys, values)),
+            Form::Rounded { .. } => None,
+        }
+    }
 }
 
 vectorised! {
@@ -102,49 +121,50 @@ impl Attention {
         let d = queries.len() / LANES / heads;
         assert!(d.is_multiple_of(2), "an even head width");
         self.scores.resize(blocks.len() * LANES, [0.0; LANES]);
-        for head in 0..heads {
-            let part = head * d * LANES..(head + 1) * d * LANES;
-            let (queries, out) = (&queries[part.clone()], &mut out[part]);
-            #[cfg(target_arch = "x86_64")]
-            if rounded() {
-                self.queries.resize(d / 2 * LANES, 0);
-                self.shares.resize(blocks.len() * LANES / 2, [0; LANES]);
-                let keys = blocks
-                    .iter()
-                    .map(|block| &block.keys[head * d / 2 * LANES..][..d / 2 * LANES]);
-                let values = blocks
-                    .iter()
-                    .map(|block| &block.values[head * d * LANES..][..d * LANES]);
-                // SAFETY: `rounded` found AVX-512 BF16.
+        #[cfg(target_arch = "x86_64")]
+        if let Some(blocks) = blocks
+            .iter()
+            .map(|block| block.rounded())
+            .collect::<Option<Vec<_>>>()
+        {
+            self.queries.resize(d / 2 * LANES, 0);
+            self.shares.resize(blocks.len() * LANES / 2, [0; LANES]);
+            for head in 0..heads {
+                let part = head * d * LANES..(head + 1) * d * LANES;
+                let keys = blocks.iter().map(|(keys, _)| &keys[part.start / 2..part.end / 2]);
+                let values = blocks.iter().map(|(_, values)| &values[part.clone()]);
+                let (queries, out) = (&queries[part.clone()], &mut out[part.clone()]);
+                // SAFETY: there are rounded keys only where AVX-512 BF16 was found.
                 unsafe {
                     wide::scores(queries, &mut self.queries, keys, &rows, &mut self.scores);
                     let whole = wide::softmax(&mut self.scores, &rows, &mut self.shares);
                     wide::mix(&self.shares, values, whole, &lanes, out);
                 }
-                continue;
             }
+            return;
+        }
+        let blocks: Vec<_> = blocks.iter().filter_map(|block| block.plain()).collect();
+        assert_eq!(self.scores.len(), blocks.len() * LANES, "blocks of one form");
+        for head in 0..heads {
             let part = head * d * LANES..(head + 1) * d * LANES;
-            self.scores.fill([0.0; LANES]);
-            for (block, scores) in blocks.iter().zip(self.scores.chunks_mut(LANES)) {
+            for ((keys, _), scores) in blocks.iter().zip(self.scores.chunks_mut(LANES)) {
                 plain_scores(
-                    queries.as_chunks().0,
-                    block.keys[part.clone()].as_chunks().0,
+                    queries[part.clone()].as_chunks().0,
+                    keys[part.clone()].as_chunks().0,
                     scores,
                 );
             }
             let whole = plain_softmax(&mut self.scores[rows.clone()], 1.0 / (d as f32).sqrt());
             self.scores[..rows.start].fill([0.0; LANES]);
             self.scores[rows.end..].fill([0.0; LANES]);
-            for out in out.as_chunks_mut::<LANES>().0 {
-                out[lanes.clone()].fill(0.0);
-            }
-            for (block, scores) in blocks.iter().zip(self.scores.chunks(LANES)) {
-                let values = block.plain_values[part.clone()].as_chunks().0;
+            let out = out[part.clone()].as_chunks_mut::<LANES>().0;
+            out.iter_mut().for_each(|out| out[lanes.clone()].fill(0.0));
+            for ((_, values), scores) in blocks.iter().zip(self.scores.chunks(LANES)) {
                 plain_mix(
                     scores,
-                    values,
+                    values[part.clone()].as_chunks().0,
                     &whole,
-                    out.as_chunks_mut().0,
+                    out,
                     lanes.start,
                     lanes.end,
                 );
@@ -153,15 +173,21 @@ impl Attention {
     }
 }
 
+/// Keys the plain scores are computed for at a time.
+const PLAIN: usize = 4;
+
 vectorised! {
-    fn plain_scores(queries: &[Lanes], keys: &[[u32; LANES]], scores: &mut [Lanes]) {
-        for (query, keys) in queries.iter().zip(keys) {
-            for (score, key) in scores.iter_mut().zip(keys) {
-                let key = f32::from_bits(*key);
-                for lane in 0..LANES {
-                    score[lane] += query[lane] * key;
+    fn plain_scores(queries: &[Lanes], keys: &[Lanes], scores: &mut [Lanes]) {
+        for (part, scores) in scores.chunks_exact_mut(PLAIN).enumerate() {
+            let mut sums = [[0.0; LANES]; PLAIN];
+            for (query, keys) in queries.iter().zip(keys) {
+                for (sum, key) in sums.iter_mut().zip(&keys[part * PLAIN..][..PLAIN]) {
+                    for lane in 0..LANES {
+                        sum[lane] += query[lane] * key;
+                    }
                 }
             }
+            scores.copy_from_slice(&sums);
         }
     }
 }
@@ -334,7 +360,13 @@ mod wide {
         let x = _mm512_max_ps(x, _mm512_set1_ps(-126.0));
         let rest = _mm512_reduce_ps::<0>(x);
         let mut p = _mm512_set1_ps(1.339_887_4e-3);
-        for next in [9.618_437e-3, 5.550_332e-2, 0.240_226_48, std::f32::consts::LN_2, 1.0] {
+        for next in [
+            9.618_437e-3,
+            5.550_332e-2,
+            0.240_226_48,
+            std::f32::consts::LN_2,
+            1.0,
+        ] {
             p = _mm512_fmadd_ps(p, rest, _mm512_set1_ps(next));
         }
         _mm512_scalef_ps(p, _mm512_sub_ps(x, rest))
@@ -394,7 +426,13 @@ mod tests {
     /// Sequences that begin and end inside blocks, against the attention of training.
     #[test]
     fn attends_within_sequences_as_training_does() {
-        for (heads, d) in [(2, 8), (3, 32), (1, 64)] {
+        for (arithmetic, heads, d) in [
+            (Arithmetic::F32, 2, 8),
+            (Arithmetic::F32, 1, 64),
+            (Arithmetic::Int8, 2, 8),
+            (Arithmetic::Int8, 3, 32),
+            (Arithmetic::Int8, 1, 64),
+        ] {
             let width = heads * d;
             let starts = [0, 2, 5, 40, 41, 75];
             let tokens = 75usize;
@@ -420,7 +458,7 @@ mod tests {
             let size = width * LANES;
             let stored: Vec<KeysValues> = (0..blocks)
                 .map(|block| {
-                    let mut stored = KeysValues::new(width);
+                    let mut stored = KeysValues::new(arithmetic, width);
                     stored.set(
                         &parts[1][block * size..][..size],
                         &parts[2][block * size..][..size],
@@ -447,7 +485,7 @@ mod tests {
                     );
                 }
             }
-            let tolerance = if rounded() { 1e-2 } else { 1e-5 };
+            let tolerance = if arithmetic == Arithmetic::F32 { 1e-5 } else { 1e-2 };
             for token in 0..tokens {
                 for channel in 0..width {
                     let found = out[(token / LANES * width + channel) * LANES + token % LANES];
@@ -470,13 +508,7 @@ mod tests {
         let keys_values: Vec<_> = (0..2).map(|n| wave(d * LANES, 0.2 + n as f32)).collect();
         let mut scores = vec![[0.0; LANES]; 2 * LANES];
         for (block, scores) in keys_values.iter().zip(scores.chunks_mut(LANES)) {
-            let words: Vec<[u32; LANES]> = block
-                .as_chunks()
-                .0
-                .iter()
-                .map(|x: &Lanes| x.map(f32::to_bits))
-                .collect();
-            plain_scores(queries.as_chunks().0, &words, scores);
+            plain_scores(queries.as_chunks().0, block.as_chunks().0, scores);
         }
         let whole = plain_softmax(&mut scores[..keys], 1.0);
         let shares: f32 = scores[..keys].iter().map(|score| score[3] * whole[3]).sum();

@@ -3,7 +3,7 @@
 use crate::encoder::Config;
 use half::{bf16, f16};
 use memmap2::Mmap;
-use poststelle_kernels::matmul::{Precision, Prepared, Product, UnsupportedPrecision, View, multiply};
+use poststelle_kernels::matmul::{Precision, Product, View, multiply};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -13,8 +13,6 @@ pub struct Linear {
     pub weight: Vec<f32>,
     /// `[outputs]`
     pub bias: Vec<f32>,
-    /// The weight in the kernel's order; only while the model is used for inference alone.
-    prepared: Option<Prepared>,
 }
 
 impl Linear {
@@ -23,7 +21,6 @@ impl Linear {
         Self {
             weight: vec![0.0; outputs * inputs],
             bias: vec![0.0; outputs],
-            prepared: None,
         }
     }
 
@@ -41,22 +38,10 @@ impl Linear {
         View::new(&self.weight, self.outputs(), self.inputs())
     }
 
-    /// Packs the weight for inference in `precision`; later changes of `weight` go unnoticed.
-    pub fn prepare(&mut self, precision: Precision) -> Result<(), UnsupportedPrecision> {
-        self.prepared = match precision {
-            Precision::F32 => None,
-            Precision::Bf16 => Some(Prepared::new(self.matrix().transposed())?),
-        };
-        Ok(())
-    }
-
     /// `out = x·weightᵀ`, without the bias; `x` `[rows, inputs]`, `out` `[rows, outputs]`.
     pub fn product(&self, precision: Precision, x: &[f32], out: &mut [f32]) {
         let x = View::new(x, x.len() / self.inputs(), self.inputs());
-        match &self.prepared {
-            Some(prepared) if precision == Precision::Bf16 => prepared.multiply(x, Product::Replace, out),
-            _ => multiply(precision, x, self.matrix().transposed(), Product::Replace, out),
-        }
+        multiply(precision, x, self.matrix().transposed(), Product::Replace, out);
     }
 
     /// Adds this map's gradients to `grad` and writes that of its input.
