@@ -48,8 +48,17 @@ impl KeysValues {
         match &mut self.0 {
             Form::Rounded { keys, values } => {
                 assert_eq!(from_values.len(), values.len());
-                pair(from_keys.as_chunks().0, keys.as_chunks_mut().0);
-                shorten(from_values, values);
+                let (from_keys, from_values) = (from_keys.as_chunks().0, from_values.as_chunks().0);
+                // SAFETY: there are rounded keys only where AVX-512 BF16 was found.
+                #[cfg(target_arch = "x86_64")]
+                unsafe {
+                    wide::round(
+                        from_keys,
+                        keys.as_chunks_mut().0,
+                        from_values,
+                        values.as_chunks_mut().0,
+                    )
+                };
             }
             Form::Plain { keys, values } => {
                 keys.copy_from_slice(from_keys);
@@ -69,24 +78,6 @@ impl KeysValues {
         match &self.0 {
             Form::Plain { keys, values } => Some((keys, values)),
             Form::Rounded { .. } => None,
-        }
-    }
-}
-
-vectorised! {
-    fn pair(x: &[Lanes], words: &mut [[u32; LANES]]) {
-        for (word, [low, high]) in words.iter_mut().zip(x.as_chunks::<2>().0) {
-            for lane in 0..LANES {
-                word[lane] = crate::bf16::pair_of(low[lane], high[lane]);
-            }
-        }
-    }
-}
-
-vectorised! {
-    fn shorten(x: &[f32], out: &mut [u16]) {
-        for (out, x) in out.iter_mut().zip(x) {
-            *out = (crate::bf16::pair_of(*x, 0.0) & 0xffff) as u16;
         }
     }
 }
@@ -276,6 +267,27 @@ mod wide {
         unsafe { _mm512_storeu_ps(lanes.as_mut_ptr(), x) }
     }
 
+    /// Rounds keys, neighbouring channels in pairs, and values to bfloat16.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+    pub fn round(
+        from_keys: &[Lanes],
+        keys: &mut [[u32; LANES]],
+        from_values: &[Lanes],
+        values: &mut [[u16; LANES]],
+    ) {
+        for (words, [low, high]) in keys.iter_mut().zip(from_keys.as_chunks::<2>().0) {
+            // SAFETY: sixteen words are 512 plain bits.
+            unsafe { _mm512_storeu_si512(words.as_mut_ptr().cast(), pairs(get(low), get(high))) };
+        }
+        for (short, value) in values.iter_mut().zip(from_values) {
+            // SAFETY (both): sixteen bfloat16 are 256 plain bits.
+            unsafe {
+                let bits = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(get(value)));
+                _mm256_storeu_si256(short.as_mut_ptr().cast(), bits);
+            }
+        }
+    }
+
     /// Scores in powers of two, `q·k · log₂e / √d`, for every key of a half block that `rows` touches.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
     pub fn scores<'a>(
@@ -335,15 +347,17 @@ mod wide {
         let (first, after) = (rows.start / 2, rows.end.div_ceil(2));
         shares[..first].fill([0; LANES]);
         shares[after..].fill([0; LANES]);
-        for (at, words) in shares.iter_mut().enumerate().take(after).skip(first) {
-            let share = |row: usize| {
-                if rows.contains(&row) {
-                    power(_mm512_sub_ps(get(&scores[row]), most))
-                } else {
-                    _mm512_setzero_ps()
-                }
-            };
-            let (low, high) = (share(2 * at), share(2 * at + 1));
+        // Rows outside share nothing.
+        let least = _mm512_set1_ps(-1e30);
+        for row in [2 * first, 2 * after - 1] {
+            if !rows.contains(&row) {
+                put(&mut scores[row], least);
+            }
+        }
+        let scores = &scores.as_chunks::<2>().0[first..after];
+        for (words, [low, high]) in shares[first..after].iter_mut().zip(scores) {
+            let low = power(_mm512_sub_ps(get(low), most));
+            let high = power(_mm512_sub_ps(get(high), most));
             sums = [_mm512_add_ps(sums[0], low), _mm512_add_ps(sums[1], high)];
             // SAFETY: sixteen words are 512 plain bits.
             unsafe { _mm512_storeu_si512(words.as_mut_ptr().cast(), pairs(low, high)) };

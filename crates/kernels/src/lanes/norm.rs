@@ -1,12 +1,12 @@
 //! LayerNorm down the channels of a block.
 
 use super::{LANES, Lanes};
-use crate::simd::vectorised;
+use crate::simd::{Level, level, vectorised};
 
 /// Normalises every block of `x` `[blocks][width][LANES]` in place; `gain` and `bias` have `width` elements.
 pub fn norm(x: &mut [f32], gain: &[f32], bias: &[f32], epsilon: f32) {
     for x in x.chunks_exact_mut(gain.len() * LANES) {
-        norm_block(x.as_chunks_mut().0, gain, bias, epsilon);
+        block(x.as_chunks_mut().0, None, gain, bias, epsilon);
     }
 }
 
@@ -15,51 +15,89 @@ pub fn add_norm(x: &mut [f32], y: &[f32], gain: &[f32], bias: &[f32], epsilon: f
     assert_eq!(x.len(), y.len());
     let size = gain.len() * LANES;
     for (x, y) in x.chunks_exact_mut(size).zip(y.chunks_exact(size)) {
-        add_norm_block(x.as_chunks_mut().0, y.as_chunks().0, gain, bias, epsilon);
+        block(x.as_chunks_mut().0, Some(y.as_chunks().0), gain, bias, epsilon);
     }
 }
 
+/// One block; `y` is added first where there is one.
+fn block(x: &mut [Lanes], y: Option<&[Lanes]>, gain: &[f32], bias: &[f32], epsilon: f32) {
+    #[cfg(target_arch = "x86_64")]
+    if level() >= Level::Avx512 {
+        // SAFETY: `level` found AVX-512.
+        return unsafe { wide(x, y, gain, bias, epsilon) };
+    }
+    if let Some(y) = y {
+        for (x, y) in x.as_flattened_mut().iter_mut().zip(y.as_flattened()) {
+            *x += y;
+        }
+    }
+    plain(x, gain, bias, epsilon);
+}
+
 vectorised! {
-    fn norm_block(x: &mut [Lanes], gain: &[f32], bias: &[f32], epsilon: f32) {
+    fn plain(x: &mut [Lanes], gain: &[f32], bias: &[f32], epsilon: f32) {
+        let width = gain.len() as f32;
         let mut sum = [0.0; LANES];
         for x in x.iter() {
             for lane in 0..LANES {
                 sum[lane] += x[lane];
             }
         }
-        finish(x, sum, gain, bias, epsilon);
-    }
-}
-
-vectorised! {
-    fn add_norm_block(x: &mut [Lanes], y: &[Lanes], gain: &[f32], bias: &[f32], epsilon: f32) {
-        let mut sum = [0.0; LANES];
-        for (x, y) in x.iter_mut().zip(y) {
+        let mean = sum.map(|sum| sum / width);
+        let mut squares = [0.0; LANES];
+        for x in x.iter() {
             for lane in 0..LANES {
-                x[lane] += y[lane];
-                sum[lane] += x[lane];
+                let off = x[lane] - mean[lane];
+                squares[lane] += off * off;
             }
         }
-        finish(x, sum, gain, bias, epsilon);
+        let scale = squares.map(|squares| 1.0 / (squares / width + epsilon).sqrt());
+        for ((x, gain), bias) in x.iter_mut().zip(gain).zip(bias) {
+            for lane in 0..LANES {
+                x[lane] = (x[lane] - mean[lane]) * scale[lane] * gain + bias;
+            }
+        }
     }
 }
 
-#[inline(always)]
-fn finish(x: &mut [Lanes], sum: Lanes, gain: &[f32], bias: &[f32], epsilon: f32) {
-    let width = gain.len() as f32;
-    let mean = sum.map(|sum| sum / width);
-    let mut squares = [0.0; LANES];
-    for x in x.iter() {
-        for lane in 0..LANES {
-            let off = x[lane] - mean[lane];
-            squares[lane] += off * off;
+/// [`block`] in AVX-512: the compiler turns the last loop of [`plain`] into gathers and scatters.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn wide(x: &mut [Lanes], y: Option<&[Lanes]>, gain: &[f32], bias: &[f32], epsilon: f32) {
+    use std::arch::x86_64::*;
+    // SAFETY (both): a `Lanes` is sixteen f32.
+    let get = |lanes: &Lanes| unsafe { _mm512_loadu_ps(lanes.as_ptr()) };
+    let put = |lanes: &mut Lanes, x| unsafe { _mm512_storeu_ps(lanes.as_mut_ptr(), x) };
+    let zero = _mm512_setzero_ps();
+    // Two sums, since an addition waits for the one before.
+    let mut sums = [zero; 2];
+    if let Some(y) = y {
+        for (n, (x, y)) in x.iter_mut().zip(y).enumerate() {
+            let sum = _mm512_add_ps(get(x), get(y));
+            put(x, sum);
+            sums[n % 2] = _mm512_add_ps(sums[n % 2], sum);
+        }
+    } else {
+        for (n, x) in x.iter().enumerate() {
+            sums[n % 2] = _mm512_add_ps(sums[n % 2], get(x));
         }
     }
-    let scale = squares.map(|squares| 1.0 / (squares / width + epsilon).sqrt());
+    let width = _mm512_set1_ps(gain.len() as f32);
+    let mean = _mm512_div_ps(_mm512_add_ps(sums[0], sums[1]), width);
+    let mut squares = [zero; 2];
+    for (n, x) in x.iter().enumerate() {
+        let off = _mm512_sub_ps(get(x), mean);
+        squares[n % 2] = _mm512_fmadd_ps(off, off, squares[n % 2]);
+    }
+    let variance = _mm512_div_ps(_mm512_add_ps(squares[0], squares[1]), width);
+    let deviation = _mm512_sqrt_ps(_mm512_add_ps(variance, _mm512_set1_ps(epsilon)));
+    let scale = _mm512_div_ps(_mm512_set1_ps(1.0), deviation);
     for ((x, gain), bias) in x.iter_mut().zip(gain).zip(bias) {
-        for lane in 0..LANES {
-            x[lane] = (x[lane] - mean[lane]) * scale[lane] * gain + bias;
-        }
+        let normal = _mm512_mul_ps(_mm512_sub_ps(get(x), mean), scale);
+        put(
+            x,
+            _mm512_fmadd_ps(normal, _mm512_set1_ps(*gain), _mm512_set1_ps(*bias)),
+        );
     }
 }
 
