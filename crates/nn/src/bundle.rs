@@ -267,10 +267,10 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Opens a directory or a `model.tar.gz`; the encoder computes in the fastest precision of the processor.
-    pub fn open(path: &Path) -> Result<Self, OpenError> {
+    /// Opens a directory or a `model.tar.gz` to answer with; its encoder computes in `arithmetic`.
+    pub fn open(path: &Path, arithmetic: Arithmetic) -> Result<Self, OpenError> {
         if path.is_dir() {
-            return Self::open_folder(path, None);
+            return Self::open_folder(path, arithmetic, None);
         }
         let read = |source| OpenError::Read {
             path: path.to_path_buf(),
@@ -283,10 +283,14 @@ impl Bundle {
             .unpack(unpacked.path())
             .map_err(read)?;
         let folder = unpacked.path().to_path_buf();
-        Self::open_folder(&folder, Some(unpacked))
+        Self::open_folder(&folder, arithmetic, Some(unpacked))
     }
 
-    fn open_folder(folder: &Path, unpacked: Option<tempfile::TempDir>) -> Result<Self, OpenError> {
+    fn open_folder(
+        folder: &Path,
+        arithmetic: Arithmetic,
+        unpacked: Option<tempfile::TempDir>,
+    ) -> Result<Self, OpenError> {
         let manifest = read_manifest(&folder.join("bundle.toml"))?;
         let path = folder.join("labels.toml");
         let text = read_text(&path)?;
@@ -308,7 +312,7 @@ impl Bundle {
         }
         let encoder = match &manifest.encoder {
             None => None,
-            Some(note) => Some(open_encoder(folder, note, &schema)?),
+            Some(note) => Some(open_encoder(folder, note, &schema, arithmetic)?),
         };
         if words.is_none() && encoder.is_none() {
             return Err(OpenError::Empty {
@@ -506,7 +510,12 @@ fn read_manifest(path: &Path) -> Result<Manifest, OpenError> {
     toml::from_str(&text).map_err(wrong)
 }
 
-fn open_encoder(folder: &Path, note: &EncoderNote, schema: &Schema) -> Result<EncoderModel, OpenError> {
+fn open_encoder(
+    folder: &Path,
+    note: &EncoderNote,
+    schema: &Schema,
+    arithmetic: Arithmetic,
+) -> Result<EncoderModel, OpenError> {
     let config = Config::read(&folder.join("config.json")).map_err(CheckpointError::from)?;
     let text = TextEncoder::open(folder, note.max_tokens.min(config.longest()), &note.prefix)?;
     text.check_rows(config.vocabulary)?;
@@ -536,7 +545,7 @@ fn open_encoder(folder: &Path, note: &EncoderNote, schema: &Schema) -> Result<En
             pooling: note.pooling,
             heads,
         };
-        let mut part = Part::new(tasks, network, Arithmetic::default())?;
+        let mut part = Part::new(tasks, network, arithmetic)?;
         part.network.encoder.forget_layers();
         parts.push(part);
     }
