@@ -317,8 +317,13 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Opens a directory or a `model.tar.gz`; the encoder is packed for inference in the arithmetic of the default.
+    /// Opens a directory or a `model.tar.gz`; the encoder computes in the arithmetic that is the default.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
+        Self::open_in(path, Arithmetic::default())
+    }
+
+    /// As [`open`](Self::open), the encoder computing in `arithmetic`.
+    pub fn open_in(path: &Path, arithmetic: Arithmetic) -> Result<Self, OpenError> {
         let Stored {
             folder,
             manifest,
@@ -335,7 +340,7 @@ impl Bundle {
         }
         let encoder = match &manifest.encoder {
             None => None,
-            Some(note) => Some(open_encoder(&folder, note, &schema)?),
+            Some(note) => Some(open_encoder(&folder, note, &schema, arithmetic)?),
         };
         if words.is_none() && encoder.is_none() {
             return Err(OpenError::Empty { folder });
@@ -515,12 +520,17 @@ fn read_manifest(path: &Path) -> Result<Manifest, OpenError> {
     toml::from_str(&text).map_err(wrong)
 }
 
-fn open_encoder(folder: &Path, note: &EncoderNote, schema: &Schema) -> Result<EncoderModel, OpenError> {
+fn open_encoder(
+    folder: &Path,
+    note: &EncoderNote,
+    schema: &Schema,
+    arithmetic: Arithmetic,
+) -> Result<EncoderModel, OpenError> {
     let (text, networks) = read_encoder(folder, note, schema)?;
     let mut parts = Vec::new();
     for network in networks {
         let (tasks, network) = network?;
-        let mut part = Part::new(tasks, network, Arithmetic::default())?;
+        let mut part = Part::new(tasks, network, arithmetic)?;
         part.network.encoder.forget_layers();
         parts.push(part);
     }
