@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path: PathBuf = std::env::args_os().nth(1).ok_or("expected a bundle")?.into();
-    let mut bundle = Bundle::open_in(&path, Arithmetic::F32)?;
+    let mut bundle = Bundle::open(&path, Arithmetic::F32)?;
     if bundle.manifest().hybrid.is_some() {
         bundle = bundle.alone(Side::Encoder).ok_or("a hybrid has two sides")?;
     }

@@ -317,13 +317,8 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Opens a directory or a `model.tar.gz`; the encoder computes in the arithmetic that is the default.
-    pub fn open(path: &Path) -> Result<Self, OpenError> {
-        Self::open_in(path, Arithmetic::default())
-    }
-
-    /// As [`open`](Self::open), the encoder computing in `arithmetic`.
-    pub fn open_in(path: &Path, arithmetic: Arithmetic) -> Result<Self, OpenError> {
+    /// Opens a directory or a `model.tar.gz` to answer with; its encoder computes in `arithmetic`.
+    pub fn open(path: &Path, arithmetic: Arithmetic) -> Result<Self, OpenError> {
         let Stored {
             folder,
             manifest,

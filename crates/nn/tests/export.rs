@@ -152,7 +152,7 @@ fn cases(target: Target, mut check: impl FnMut(&Bundle, &Path, &Path)) {
                 for file in &written.files {
                     assert!(to.join(file).is_file(), "{}", file.display());
                 }
-                let bundle = Bundle::open_in(&from, Arithmetic::F32).unwrap();
+                let bundle = Bundle::open(&from, Arithmetic::F32).unwrap();
                 check(&bundle, &from, &to);
             }
         }
@@ -301,7 +301,7 @@ fn narrow_tables_stay_narrow_and_give_the_same() {
         let (from, to) = (folder.path().join("bundle"), folder.path().join("export"));
         write_bundle(&from, model, Pooling::Mean, Sharing::MultiTask);
         export(&from, Target::Onnx, &to).unwrap();
-        let bundle = Bundle::open_in(&from, Arithmetic::F32).unwrap();
+        let bundle = Bundle::open(&from, Arithmetic::F32).unwrap();
         let encoder = bundle.models().encoder.as_ref().unwrap();
         let ids: Vec<f64> = encoder.text.encode(&TEXTS[..1]).unwrap()[0]
             .ids

@@ -1,7 +1,7 @@
 //! `demo`: the main job end to end on mail of our own making.
 
 use crate::commands::evaluate;
-use crate::commands::predict::open_bundle;
+use crate::commands::predict::{Precision, open_bundle};
 use crate::commands::train::{self, data};
 use crate::failure::Failure;
 use crate::output::Output;
@@ -104,7 +104,7 @@ pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
     train::fit(&recipe, &datasets, base.as_ref(), None, &bundle, out)?;
 
     step(out, begun, "evaluating on mails held back");
-    let predictor = open_bundle(&bundle)?.predictor;
+    let predictor = open_bundle(&bundle, Precision::default())?.predictor;
     if let Some(test) = &datasets.test {
         let evaluation = evaluate::evaluate(&predictor, test, Seed(seed), out)?;
         for (name, task) in &evaluation.tasks {
@@ -208,7 +208,7 @@ fn indent(text: &str) -> String {
 
 /// What to try next, with what this bundle is.
 fn next(folder: &Path, bundle: &Path) -> Result<String, Failure> {
-    let opened = Bundle::open(bundle).map_err(Failure::broken)?;
+    let opened = Bundle::open(bundle, Precision::default().into()).map_err(Failure::broken)?;
     let kind = match (&opened.models().words, &opened.models().encoder) {
         (Some(_), Some(_)) => "words and encoder",
         (None, Some(_)) => "encoder",

@@ -1,6 +1,6 @@
 //! `evaluate`: how right a bundle is on labelled mails, and how much it may decide alone.
 
-use crate::commands::predict::{open_alone, open_bundle};
+use crate::commands::predict::{Precision, open_alone, open_bundle};
 use crate::failure::{Failure, Kind};
 use crate::output::Output;
 use poststelle_corpus::{Dataset, Problem, Record, read};
@@ -43,6 +43,9 @@ pub struct Args {
     /// Seed of the bootstrap intervals
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+    /// What the encoder computes in
+    #[arg(long, value_enum, default_value_t)]
+    precision: Precision,
 }
 
 /// The models of a hybrid as a person names them.
@@ -70,10 +73,11 @@ pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
         json,
         html,
         seed,
+        precision,
     } = args;
     let opened = match alone {
-        None => open_bundle(&bundle)?,
-        Some(side) => open_alone(&bundle, side.into())?.ok_or_else(|| Failure {
+        None => open_bundle(&bundle, precision)?,
+        Some(side) => open_alone(&bundle, side.into(), precision)?.ok_or_else(|| Failure {
             kind: Kind::Misused,
             message: format!("`--alone` needs a hybrid, `{}` holds one model", bundle.display()),
             hint: None,

@@ -4,6 +4,7 @@ use crate::failure::{Failure, Kind};
 use crate::output::Output;
 use clap::ValueEnum;
 use poststelle_corpus::{Content, Format, ReadError, Record, read};
+use poststelle_kernels::lanes::Arithmetic;
 use poststelle_labels::Schema;
 use poststelle_nn::bundle::Bundle;
 use poststelle_nn::hybrid::Side;
@@ -31,6 +32,31 @@ pub struct Args {
     /// What standard input holds
     #[arg(long, value_enum, default_value_t = From::Jsonl)]
     from: From,
+    /// What the encoder computes in
+    #[arg(long, value_enum, default_value_t)]
+    precision: Precision,
+}
+
+/// What an encoder computes in when it answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(super) enum Precision {
+    /// 8-bit integers: the fastest
+    #[default]
+    Int8,
+    /// bfloat16, on processors that have it
+    Bf16,
+    /// 32-bit floating point: the slowest
+    F32,
+}
+
+impl std::convert::From<Precision> for Arithmetic {
+    fn from(precision: Precision) -> Self {
+        match precision {
+            Precision::Int8 => Self::Int8,
+            Precision::Bf16 => Self::Bf16,
+            Precision::F32 => Self::F32,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -42,8 +68,13 @@ enum From {
 }
 
 pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
-    let Args { bundle, file, from } = args;
-    let predictor = open_bundle(&bundle)?.predictor;
+    let Args {
+        bundle,
+        file,
+        from,
+        precision,
+    } = args;
+    let predictor = open_bundle(&bundle, precision)?.predictor;
     let mut reader = match file.filter(|file| file.as_os_str() != "-") {
         Some(file) => read::open(file),
         None => {
@@ -143,18 +174,18 @@ pub(super) struct Opened {
 }
 
 /// Opens a bundle for answering.
-pub(super) fn open_bundle(path: &Path) -> Result<Opened, Failure> {
-    opened(open(path)?)
+pub(super) fn open_bundle(path: &Path, precision: Precision) -> Result<Opened, Failure> {
+    opened(open(path, precision)?)
 }
 
 /// Opens one model of a hybrid's bundle; none if it is no hybrid.
-pub(super) fn open_alone(path: &Path, side: Side) -> Result<Option<Opened>, Failure> {
-    open(path)?.alone(side).map(opened).transpose()
+pub(super) fn open_alone(path: &Path, side: Side, precision: Precision) -> Result<Option<Opened>, Failure> {
+    open(path, precision)?.alone(side).map(opened).transpose()
 }
 
-fn open(path: &Path) -> Result<Bundle, Failure> {
+fn open(path: &Path, precision: Precision) -> Result<Bundle, Failure> {
     check_there(path)?;
-    Bundle::open(path).map_err(Failure::misused)
+    Bundle::open(path, precision.into()).map_err(Failure::misused)
 }
 
 /// Says how to come by a bundle where none is.

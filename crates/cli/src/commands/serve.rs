@@ -1,6 +1,6 @@
 //! `serve`: the private endpoint.
 
-use crate::commands::predict::open_bundle;
+use crate::commands::predict::{Precision, open_bundle};
 use crate::failure::{Failure, Kind};
 use crate::output::Output;
 use clap::ValueEnum;
@@ -32,6 +32,9 @@ pub struct Args {
     /// How to write logs
     #[arg(long, value_enum, default_value_t = Log::Text)]
     log: Log,
+    /// What the encoder computes in
+    #[arg(long, value_enum, default_value_t)]
+    precision: Precision,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -49,13 +52,14 @@ pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
         port,
         max_body,
         log,
+        precision,
     } = args;
     let port = match port {
         Some(port) => port,
         None => port_from_environment()?,
     };
     start_logs(log)?;
-    let opened = open_bundle(&bundle)?;
+    let opened = open_bundle(&bundle, precision)?;
     let listener = TcpListener::bind((host, port)).map_err(|error| {
         Failure::misused(error).hint(format!(
             "{host}:{port} cannot be listened on; choose another --port"

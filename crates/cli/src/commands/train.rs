@@ -3,6 +3,7 @@
 pub mod data;
 mod watch;
 
+use crate::commands::predict::Precision;
 use crate::failure::Failure;
 use crate::output::Output;
 use data::{Datasets, load};
@@ -74,13 +75,13 @@ pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
     )?;
     let mut report = serde_json::json!({ "bundle": folder, "validation": validation });
     if let Some(test) = &datasets.test {
-        let predictor = super::predict::open_bundle(&folder)?.predictor;
+        let predictor = super::predict::open_bundle(&folder, Precision::default())?.predictor;
         let evaluation = super::evaluate::evaluate(&predictor, test, Seed(recipe.train.seed), out)?;
         show("test", &evaluation, out);
         report["test"] = serde_json::to_value(&evaluation).map_err(Failure::broken)?;
     }
     for (name, side) in [("linear", Side::Linear), ("encoder", Side::Encoder)] {
-        let Some(opened) = super::predict::open_alone(&folder, side)? else {
+        let Some(opened) = super::predict::open_alone(&folder, side, Precision::default())? else {
             break;
         };
         let parts = [
@@ -222,13 +223,13 @@ fn pass(gate: &Gate, evaluation: &Evaluation) -> Result<(), Failure> {
 
 fn failure(error: RunError) -> Failure {
     match error {
-        RunError::NoBase | RunError::Linear(_) | RunError::Precision(_) => Failure::misused(error),
+        RunError::NoBase | RunError::Linear(_) => Failure::misused(error),
         RunError::Fit(FitError::Diverged { .. }) => Failure::broken(error),
         RunError::Fit(_) => Failure::misused(error),
         RunError::Checkpoint(_) => {
             Failure::misused(error).hint("remove the checkpoints, or name another --checkpoints directory")
         }
-        RunError::Base(_) | RunError::Tokenizer(_) => {
+        RunError::Base(_) | RunError::Tokenizer(_) | RunError::Pack(_) => {
             Failure::broken(error).hint("`poststelle base pull REF --verify` checks the base model's files")
         }
     }

@@ -15,13 +15,13 @@ use poststelle_kernels::lanes::{
 };
 use rayon::prelude::*;
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, RwLock};
 
 /// Tokens of a strip one thread takes alone: enough that weights are read seldom, few enough that threads end together.
 const STRIP_TOKENS: usize = 512;
 /// Blocks of a chunk at most: its widest activations stay in the second-level cache.
-const CHUNK_BLOCKS: usize = 4;
+const CHUNK_BLOCKS: usize = 8;
 /// How often a thread looks again before it sleeps until a phase is over; some ten microseconds.
 const LOOKS: usize = 400;
 
@@ -148,6 +148,8 @@ struct Strip<'a> {
     phases: Vec<Phase>,
     over: Mutex<()>,
     wake: Condvar,
+    /// A thread panicked: nobody waits any more, and the pass ends in that panic.
+    broken: AtomicBool,
 }
 
 /// Neighbouring blocks one thread works on.
@@ -226,11 +228,13 @@ impl<'a> Strip<'a> {
             phases: (0..=packed.layers.len()).map(|_| Phase::default()).collect(),
             over: Mutex::new(()),
             wake: Condvar::new(),
+            broken: AtomicBool::new(false),
         }
     }
 
     /// Works on chunks until none is left; several threads may do so at once.
     fn work(&self) {
+        let _watch = Watch(self);
         SCRATCH.with_borrow_mut(|scratch| {
             for (n, phase) in self.phases.iter().enumerate() {
                 loop {
@@ -250,7 +254,8 @@ impl<'a> Strip<'a> {
     }
 
     fn wait(&self, phase: &Phase) {
-        let over = || phase.done.load(Ordering::Acquire) == self.chunks.len();
+        let over =
+            || phase.done.load(Ordering::Acquire) == self.chunks.len() || self.broken.load(Ordering::Acquire);
         for _ in 0..LOOKS {
             if over() {
                 return;
@@ -422,6 +427,19 @@ impl<'a> Strip<'a> {
                     }
                 }
             }
+        }
+    }
+}
+
+/// Wakes the threads that would wait for the one that panics.
+struct Watch<'a>(&'a Strip<'a>);
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.broken.store(true, Ordering::Release);
+            drop(self.0.over.lock());
+            self.0.wake.notify_all();
         }
     }
 }
