@@ -16,7 +16,10 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import numpy as np
 import onnxruntime
 import torch
+import transformers
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer, pipeline
+
+transformers.utils.logging.disable_progress_bar()
 
 BATCH = 8
 
@@ -24,6 +27,10 @@ BATCH = 8
 def softmax(logits: np.ndarray) -> np.ndarray:
     weights = np.exp(logits - logits.max(-1, keepdims=True))
     return weights / weights.sum(-1, keepdims=True)
+
+
+def trust(folder: pathlib.Path) -> dict:
+    return {"trust_remote_code": True} if (folder / "modeling_poststelle.py").exists() else {}
 
 
 def batches(tokenizer, texts: list[str], kind: str):
@@ -48,7 +55,7 @@ def main() -> None:
     texts = [about["text"]["prefix"] + text for text in texts]
     found = {"ids": 0, "hidden": None, "tasks": {}}
     for folder in (onnx_folder, onnx_folder / about["tasks"][0]["folder"], layout / about["tasks"][0]["folder"]):
-        ids = AutoTokenizer.from_pretrained(folder)(texts, truncation=True)["input_ids"]
+        ids = AutoTokenizer.from_pretrained(folder, **trust(folder))(texts, truncation=True)["input_ids"]
         found["ids"] = max(found["ids"], sum(a != b["ids"] for a, b in zip(ids, ours)))
     whole = onnx(onnx_folder, texts)
     encoder = None
@@ -66,10 +73,9 @@ def main() -> None:
         report["onnx, one task"] = far(softmax(onnx(onnx_folder / task["folder"], texts)["logits"]), expected)
 
         folder = layout / task["folder"]
-        trust = {"trust_remote_code": True} if (folder / "modeling_poststelle.py").exists() else {}
-        model, loading = AutoModelForSequenceClassification.from_pretrained(folder, output_loading_info=True, **trust)
+        model, loading = AutoModelForSequenceClassification.from_pretrained(folder, output_loading_info=True, **trust(folder))
         assert not loading["missing_keys"] and not loading["unexpected_keys"], loading
-        tokenizer = AutoTokenizer.from_pretrained(folder, **trust)
+        tokenizer = AutoTokenizer.from_pretrained(folder, **trust(folder))
         probabilities = []
         with torch.inference_mode():
             for batch in batches(tokenizer, texts, "pt"):
