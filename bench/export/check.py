@@ -64,7 +64,9 @@ def main() -> None:
     mails = [json.loads(line) for line in cleaned.splitlines()]
     texts = [f"{mail['subject']}\n{mail['text']}" for mail in mails]
     # What tokenizers fall over: nothing, special tokens spelled out, more than the limit, other scripts.
-    texts += ["", "[SEP] </s> <s> [CLS] <pad>", "Rechnung " * 600, "Ünïcode, 請求書, счёт 🙂"]
+    # Not `<pad>`: where a vocabulary has it as a piece, transformers' XLM-RoBERTa gives that token no position of its own, and
+    # the one mail differs by up to 1e-2.
+    texts += ["", "[SEP] </s> <s> [CLS]", "Rechnung " * 600, "Ünïcode, 請求書, счёт 🙂"]
     (keep / "texts.jsonl").write_text("".join(json.dumps(text) + "\n" for text in texts))
 
     cases = [(name, settings + TINY_SETTINGS) for name, settings in [*TINY, SINGLE]] + ([] if arguments.only_tiny else [E5])
