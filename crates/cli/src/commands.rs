@@ -1,6 +1,7 @@
 //! The command tree: one file per command, each with its `Args` and its `run`.
 
 mod base;
+mod bundle;
 mod clean;
 mod data;
 mod demo;
@@ -25,6 +26,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Base(base::Args),
+    Bundle(bundle::Args),
     Clean(clean::Args),
     Data(data::Args),
     Demo(demo::Args),
@@ -39,6 +41,7 @@ enum Command {
 pub fn run(cli: Cli, out: &mut Output) -> Result<(), Failure> {
     match cli.command {
         Command::Base(args) => base::run(args, out),
+        Command::Bundle(args) => bundle::run(args, out),
         Command::Clean(args) => clean::run(args, out),
         Command::Data(args) => data::run(args, out),
         Command::Demo(args) => demo::run(args, out),

@@ -13,6 +13,7 @@
 
 use crate::encode::{self, Encoder as TextEncoder, TokenizerError};
 use crate::encoder::{Config, Linear, PackError};
+use crate::folder::Half;
 use crate::hf::{self, Checkpoint, CheckpointError};
 use crate::hybrid::{self, Side};
 use crate::logits::Logits;
@@ -257,6 +258,55 @@ impl Models {
     }
 }
 
+/// A bundle's directory with what it says about itself, before any model is read.
+pub(crate) struct Stored {
+    pub folder: PathBuf,
+    pub manifest: Manifest,
+    pub schema: Schema,
+    /// Where a `model.tar.gz` was unpacked; dropping it removes the folder.
+    pub unpacked: Option<tempfile::TempDir>,
+}
+
+impl Stored {
+    /// Finds a directory or unpacks a `model.tar.gz`.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        if path.is_dir() {
+            return Self::read(path.to_path_buf(), None);
+        }
+        let read = |source| OpenError::Read {
+            path: path.to_path_buf(),
+            source,
+        };
+        let file = std::fs::File::open(path).map_err(read)?;
+        let unpacked = tempfile::tempdir().map_err(read)?;
+        // `unpack` refuses entries that lead out of the directory.
+        tar::Archive::new(flate2::read::GzDecoder::new(file))
+            .unpack(unpacked.path())
+            .map_err(read)?;
+        Self::read(unpacked.path().to_path_buf(), Some(unpacked))
+    }
+
+    fn read(folder: PathBuf, unpacked: Option<tempfile::TempDir>) -> Result<Self, OpenError> {
+        let manifest = read_manifest(&folder.join("bundle.toml"))?;
+        let path = folder.join("labels.toml");
+        let text = read_text(&path)?;
+        let schema = Schema::from_toml(&text).map_err(|source| OpenError::Schema {
+            path,
+            source: Box::new(source),
+        })?;
+        if schema.digest() != manifest.schema_digest {
+            let (found, expected) = (schema.digest(), manifest.schema_digest.clone());
+            return Err(OpenError::SchemaDigest { found, expected });
+        }
+        Ok(Self {
+            folder,
+            manifest,
+            schema,
+            unpacked,
+        })
+    }
+}
+
 /// A trained model, ready to answer.
 pub struct Bundle {
     manifest: Manifest,
@@ -269,41 +319,14 @@ pub struct Bundle {
 impl Bundle {
     /// Opens a directory or a `model.tar.gz` to answer with; its encoder computes in `arithmetic`.
     pub fn open(path: &Path, arithmetic: Arithmetic) -> Result<Self, OpenError> {
-        if path.is_dir() {
-            return Self::open_folder(path, arithmetic, None);
-        }
-        let read = |source| OpenError::Read {
-            path: path.to_path_buf(),
-            source,
-        };
-        let file = std::fs::File::open(path).map_err(read)?;
-        let unpacked = tempfile::tempdir().map_err(read)?;
-        // `unpack` refuses entries that lead out of the directory.
-        tar::Archive::new(flate2::read::GzDecoder::new(file))
-            .unpack(unpacked.path())
-            .map_err(read)?;
-        let folder = unpacked.path().to_path_buf();
-        Self::open_folder(&folder, arithmetic, Some(unpacked))
-    }
-
-    fn open_folder(
-        folder: &Path,
-        arithmetic: Arithmetic,
-        unpacked: Option<tempfile::TempDir>,
-    ) -> Result<Self, OpenError> {
-        let manifest = read_manifest(&folder.join("bundle.toml"))?;
-        let path = folder.join("labels.toml");
-        let text = read_text(&path)?;
-        let schema = Schema::from_toml(&text).map_err(|source| OpenError::Schema {
-            path,
-            source: Box::new(source),
-        })?;
-        if schema.digest() != manifest.schema_digest {
-            let (found, expected) = (schema.digest(), manifest.schema_digest.clone());
-            return Err(OpenError::SchemaDigest { found, expected });
-        }
+        let Stored {
+            folder,
+            manifest,
+            schema,
+            unpacked,
+        } = Stored::open(path)?;
         let words = if folder.join(words::FILE).exists() {
-            Some(WordsModel::open(folder)?)
+            Some(WordsModel::open(&folder)?)
         } else {
             None
         };
@@ -312,12 +335,10 @@ impl Bundle {
         }
         let encoder = match &manifest.encoder {
             None => None,
-            Some(note) => Some(open_encoder(folder, note, &schema, arithmetic)?),
+            Some(note) => Some(open_encoder(&folder, note, &schema, arithmetic)?),
         };
         if words.is_none() && encoder.is_none() {
-            return Err(OpenError::Empty {
-                folder: folder.to_path_buf(),
-            });
+            return Err(OpenError::Empty { folder });
         }
         Ok(Self {
             manifest,
@@ -412,16 +433,8 @@ pub fn save(
         path: path.to_path_buf(),
         reason: reason.to_string(),
     };
-    let parent = match folder.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    std::fs::create_dir_all(parent).map_err(|error| write(parent, &error))?;
-    let half = tempfile::Builder::new()
-        .prefix(".bundle-")
-        .tempdir_in(parent)
-        .map_err(|error| write(parent, &error))?;
-    let root = half.path();
+    let half = Half::begin(folder).map_err(|(path, error)| write(&path, &error))?;
+    let root = half.root();
     put(&root.join("labels.toml"), schema.to_toml().as_bytes())?;
     for (name, bytes) in beside {
         put(&root.join(name), bytes)?;
@@ -464,15 +477,7 @@ pub fn save(
     let path = root.join("bundle.toml");
     let text = toml::to_string(&manifest).map_err(|error| write(&path, &error))?;
     put(&path, text.as_bytes())?;
-    let whole = half.keep();
-    std::fs::rename(&whole, folder).map_err(|error| write(folder, &error))?;
-    // `tempdir` makes the directory for its owner alone; a bundle is read by whoever serves it.
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let readable = std::fs::Permissions::from_mode(0o755);
-        std::fs::set_permissions(folder, readable).map_err(|error| write(folder, &error))?;
-    }
+    half.finish().map_err(|(path, error)| write(&path, &error))?;
     Ok(manifest)
 }
 
@@ -516,6 +521,26 @@ fn open_encoder(
     schema: &Schema,
     arithmetic: Arithmetic,
 ) -> Result<EncoderModel, OpenError> {
+    let (text, networks) = read_encoder(folder, note, schema)?;
+    let mut parts = Vec::new();
+    for network in networks {
+        let (tasks, network) = network?;
+        let mut part = Part::new(tasks, network, arithmetic)?;
+        part.network.encoder.forget_layers();
+        parts.push(part);
+    }
+    Ok(EncoderModel { text, parts })
+}
+
+/// One network of a bundle in f32, with the tasks it answers as positions in the schema.
+pub(crate) type ReadNetwork = Result<(Vec<usize>, Network), OpenError>;
+
+/// Reads a bundle's tokenizer, and its networks one after another.
+pub(crate) fn read_encoder<'a>(
+    folder: &'a Path,
+    note: &'a EncoderNote,
+    schema: &'a Schema,
+) -> Result<(TextEncoder, impl ExactSizeIterator<Item = ReadNetwork> + 'a), OpenError> {
     let config = Config::read(&folder.join("config.json")).map_err(CheckpointError::from)?;
     let text = TextEncoder::open(folder, note.max_tokens.min(config.longest()), &note.prefix)?;
     text.check_rows(config.vocabulary)?;
@@ -525,8 +550,7 @@ fn open_encoder(
         _ => vec![all],
     };
     let single = groups.len() > 1;
-    let mut parts = Vec::new();
-    for (n, tasks) in groups.into_iter().enumerate() {
+    let networks = groups.into_iter().enumerate().map(move |(n, tasks)| {
         let place = if single {
             folder.join("tasks").join(n.to_string())
         } else {
@@ -545,11 +569,9 @@ fn open_encoder(
             pooling: note.pooling,
             heads,
         };
-        let mut part = Part::new(tasks, network, arithmetic)?;
-        part.network.encoder.forget_layers();
-        parts.push(part);
-    }
-    Ok(EncoderModel { text, parts })
+        Ok((tasks, network))
+    });
+    Ok((text, networks))
 }
 
 fn check_widths(schema: &Schema, found: impl Iterator<Item = usize>) -> Result<(), OpenError> {

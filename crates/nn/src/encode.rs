@@ -170,6 +170,21 @@ impl Encoder {
         Ok(())
     }
 
+    /// The tokenizer as a `tokenizer.json`, with the limit but without the prefix.
+    pub(crate) fn to_json(&self) -> Result<String, TokenizerError> {
+        self.tokenizer
+            .to_string(true)
+            .map_err(|error| TokenizerError::Text {
+                bytes: 0,
+                reason: error.to_string(),
+            })
+    }
+
+    /// The id of a token by its exact name.
+    pub(crate) fn id(&self, token: &str) -> Option<u32> {
+        self.tokenizer.token_to_id(token)
+    }
+
     /// Encodes each text; over all cores.
     pub fn encode(&self, texts: &[&str]) -> Result<Vec<Encoding>, TokenizerError> {
         texts.par_iter().map(|text| self.encode_one(text)).collect()

@@ -209,6 +209,20 @@ pub fn read_linear(
 /// Writes an encoder and named heads to `path` (`model.safetensors`), dense weights as f32, the word-piece table in
 /// the type it has.
 pub fn write(encoder: &mut Encoder, heads: &[(String, &Linear)], path: &Path) -> Result<(), CheckpointError> {
+    write_behind("", encoder, heads, path)
+}
+
+/// As [`write()`], each tensor of the encoder behind the prefix it has within a larger model of its family.
+pub fn write_part(encoder: &mut Encoder, path: &Path) -> Result<(), CheckpointError> {
+    write_behind(prefix(encoder.config.architecture), encoder, &[], path)
+}
+
+fn write_behind(
+    prefix: &str,
+    encoder: &mut Encoder,
+    heads: &[(String, &Linear)],
+    path: &Path,
+) -> Result<(), CheckpointError> {
     let config = encoder.config.clone();
     let names = Names::of(config.architecture);
     let failed = |reason: &dyn std::fmt::Display| CheckpointError::Write {
@@ -217,7 +231,7 @@ pub fn write(encoder: &mut Encoder, heads: &[(String, &Linear)], path: &Path) ->
     };
     let mut owned: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
     for (name, shape, values) in named(&names, &config, &mut encoder.body) {
-        owned.push((name, shape, bytes(values)));
+        owned.push((format!("{prefix}{name}"), shape, bytes(values)));
     }
     for (name, head) in heads {
         owned.push((
@@ -252,9 +266,128 @@ pub fn write(encoder: &mut Encoder, heads: &[(String, &Linear)], path: &Path) ->
         }
     };
     let view = TensorView::new(dtype, shape, data).map_err(|error| failed(&error))?;
-    views.push((names.words().to_owned(), view));
+    views.push((format!("{prefix}{}", names.words()), view));
     let format = [("format".to_owned(), "pt".to_owned())].into_iter().collect();
     safetensors::serialize_to_file(views, Some(format), path).map_err(|error| failed(&error))
+}
+
+/// What stands before an encoder's names when it is a part of a larger model.
+pub fn prefix(architecture: Architecture) -> &'static str {
+    match architecture {
+        Architecture::Bert => "bert.",
+        Architecture::DistilBert => "distilbert.",
+        Architecture::Roberta => "roberta.",
+    }
+}
+
+/// A tensor of f32 with its name in the layout and its shape.
+pub type Named = (String, Vec<usize>, Vec<f32>);
+
+/// A head on the mean of the tokens, its logits divided by `temperature`.
+///
+/// No family's own classifier reads the mean; the names are those every family gives to a lone linear map.
+pub fn mean_classifier(head: &Linear, temperature: f32) -> Vec<Named> {
+    let scaled = |values: &[f32]| values.iter().map(|x| x / temperature).collect();
+    named_linear("classifier", head, scaled(&head.weight), scaled(&head.bias)).into()
+}
+
+/// A head on the first token as the family's own classifier for sequences computes it, its logits divided by
+/// `temperature`.
+///
+/// Those classifiers have a dense layer and an activation between the first token and the logits, which ours do not;
+/// the dense layer is made to undo its activation. `tanh` is the identity to f32's precision once its input is scaled
+/// down far enough, and `max(0, x)` is once its input is lifted above 0, which the last LayerNorm `norm` bounds:
+///
+/// ```text
+/// BERT, XLM-RoBERTa   z = (W/ε)·tanh(ε·x) + b            ε = 2⁻¹⁴
+/// DistilBERT          z = W·max(0, x + s) + (b − W·s)    s = |gain|·√hidden + |bias|
+/// ```
+pub fn first_token_classifier(
+    architecture: Architecture,
+    norm: &Norm,
+    head: &Linear,
+    temperature: f32,
+) -> Vec<Named> {
+    const TINY: f32 = 1.0 / 16384.0;
+    let hidden = head.inputs();
+    let diagonal = |value: f32| {
+        let mut matrix = vec![0.0; hidden * hidden];
+        matrix.iter_mut().step_by(hidden + 1).for_each(|x| *x = value);
+        matrix
+    };
+    let dense = |name: &str, weight: Vec<f32>, bias: Vec<f32>| {
+        [
+            (format!("{name}.weight"), vec![hidden, hidden], weight),
+            (format!("{name}.bias"), vec![hidden], bias),
+        ]
+    };
+    let (between, out, up) = match architecture {
+        Architecture::Bert => ("bert.pooler.dense", "classifier", 1.0 / TINY),
+        Architecture::Roberta => ("classifier.dense", "classifier.out_proj", 1.0 / TINY),
+        Architecture::DistilBert => ("pre_classifier", "classifier", 1.0),
+    };
+    let weight: Vec<f32> = head.weight.iter().map(|x| x * up / temperature).collect();
+    let mut bias: Vec<f32> = head.bias.iter().map(|x| x / temperature).collect();
+    let first = match architecture {
+        Architecture::Bert | Architecture::Roberta => dense(between, diagonal(TINY), vec![0.0; hidden]),
+        Architecture::DistilBert => {
+            let reach = (hidden as f32).sqrt();
+            let lift = norm
+                .gain
+                .iter()
+                .zip(&norm.bias)
+                .map(|(g, b)| g.abs() * reach + b.abs());
+            let lift: Vec<f32> = lift.collect();
+            for (bias, row) in bias.iter_mut().zip(weight.chunks_exact(hidden)) {
+                let lifted: f64 = row
+                    .iter()
+                    .zip(&lift)
+                    .map(|(w, s)| f64::from(*w) * f64::from(*s))
+                    .sum();
+                *bias = (f64::from(*bias) - lifted) as f32;
+            }
+            dense(between, diagonal(1.0), lift)
+        }
+    };
+    let second = named_linear(out, head, weight, bias);
+    first.into_iter().chain(second).collect()
+}
+
+fn named_linear(name: &str, head: &Linear, weight: Vec<f32>, bias: Vec<f32>) -> [Named; 2] {
+    [
+        (
+            format!("{name}.weight"),
+            vec![head.outputs(), head.inputs()],
+            weight,
+        ),
+        (format!("{name}.bias"), vec![head.outputs()], bias),
+    ]
+}
+
+/// The tensors of one weights file with their sizes in bytes, by name.
+pub fn list(path: &Path) -> Result<BTreeMap<String, usize>, CheckpointError> {
+    let map = map(path)?;
+    let tensors = parse(path, &map)?.tensors();
+    Ok(tensors
+        .into_iter()
+        .map(|(name, view)| (name, view.data().len()))
+        .collect())
+}
+
+/// Writes tensors of f32 to `path`.
+pub fn write_tensors(tensors: &[Named], path: &Path) -> Result<(), CheckpointError> {
+    let failed = |error: safetensors::SafeTensorError| CheckpointError::Write {
+        path: path.to_path_buf(),
+        reason: error.to_string(),
+    };
+    let owned: Vec<Vec<u8>> = tensors.iter().map(|(_, _, values)| bytes(values)).collect();
+    let mut views = Vec::new();
+    for ((name, shape, _), data) in tensors.iter().zip(&owned) {
+        let view = TensorView::new(Dtype::F32, shape.clone(), data).map_err(failed)?;
+        views.push((name.as_str(), view));
+    }
+    let format = [("format".to_owned(), "pt".to_owned())].into_iter().collect();
+    safetensors::serialize_to_file(views, Some(format), path).map_err(failed)
 }
 
 fn bytes(values: &[f32]) -> Vec<u8> {

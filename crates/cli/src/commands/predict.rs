@@ -184,16 +184,22 @@ pub(super) fn open_alone(path: &Path, side: Side, precision: Precision) -> Resul
 }
 
 fn open(path: &Path, precision: Precision) -> Result<Bundle, Failure> {
-    if !path.exists() {
-        let message = format!("there is no bundle at `{}`", path.display());
-        let hint = "make one with `poststelle train --recipe recipe.toml --out BUNDLE`".to_owned();
-        return Err(Failure {
-            kind: Kind::Misused,
-            message,
-            hint: Some(hint),
-        });
-    }
+    check_there(path)?;
     Bundle::open(path, precision.into()).map_err(Failure::misused)
+}
+
+/// Says how to come by a bundle where none is.
+pub(super) fn check_there(path: &Path) -> Result<(), Failure> {
+    if path.exists() {
+        return Ok(());
+    }
+    let message = format!("there is no bundle at `{}`", path.display());
+    let hint = "make one with `poststelle train --recipe recipe.toml --out BUNDLE`".to_owned();
+    Err(Failure {
+        kind: Kind::Misused,
+        message,
+        hint: Some(hint),
+    })
 }
 
 fn opened(bundle: Bundle) -> Result<Opened, Failure> {

@@ -1,0 +1,26 @@
+//! `bundle`: what can be done with a trained model besides asking it.
+
+mod export;
+
+use crate::failure::Failure;
+use crate::output::Output;
+use clap::Subcommand;
+
+/// Take a bundle elsewhere
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Export(export::Args),
+}
+
+/// Runs one `bundle` command.
+pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
+    match args.command {
+        Command::Export(args) => export::run(args, out),
+    }
+}
