@@ -187,13 +187,13 @@ fn readme(room: &Room<'_>, target: Target, note: &EncoderNote, left_out: &[Strin
     let task = match (target, mean) {
         (Target::Onnx, _) => format!(
             "Each folder in `tasks/` has a `model.onnx` with the one output `logits`, already divided by the temperature, \
-             and the files that pipelines look for:\n\n\
+             and its tokenizer:\n\n\
              ```python\n\
-             from optimum.onnxruntime import ORTModelForSequenceClassification\n\
-             from transformers import AutoTokenizer, pipeline\n\n\
-             model = ORTModelForSequenceClassification.from_pretrained(\"{first}\")\n\
-             tokenizer = AutoTokenizer.from_pretrained(\"{first}\")\n\
-             pipeline(\"text-classification\", model=model, tokenizer=tokenizer)(TEXT, truncation=True)\n\
+             import onnxruntime\n\
+             from transformers import AutoTokenizer\n\n\
+             session = onnxruntime.InferenceSession(\"{first}/model.onnx\")\n\
+             tokens = AutoTokenizer.from_pretrained(\"{first}\")([TEXT], truncation=True, return_tensors=\"np\")\n\
+             (logits,) = session.run([\"logits\"], {{name: tokens[name] for name in (\"input_ids\", \"attention_mask\")}})\n\
              ```\n"
         ),
         (Target::HuggingFace, true) => format!(
