@@ -2,7 +2,7 @@
 
 use super::{Arithmetic, CHANNELS, LANES, Lanes};
 use crate::math::erf;
-use crate::simd::vectorised;
+use crate::simd::{Level, level, vectorised};
 
 /// What a product does to its result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,7 +208,7 @@ impl Tile<'_> {
                 Arithmetic::Bf16 => {
                     unreachable!("bf16 is refused by `Arithmetic::supported` on this processor")
                 }
-                Arithmetic::Int8 => plain_int8(self.weights, self.channels, x, scales, out, self.gelu),
+                Arithmetic::Int8 => plain_int8(self, x, scales, out),
             }
         }
     }
@@ -240,20 +240,27 @@ vectorised! {
     }
 }
 
+/// The whole sums of a panel's channels, in int8.
+type Sums = [[i32; LANES]; CHANNELS];
+
+fn plain_int8(tile: Tile<'_>, x: &[[u32; LANES]], scales: &[Lanes; 2], out: &mut [Lanes]) {
+    let mut sums = [[0; LANES]; CHANNELS];
+    #[cfg(target_arch = "x86_64")]
+    if level() >= Level::Avx2 {
+        // SAFETY: `level` found AVX2.
+        unsafe { narrow::sums(tile.weights, x, &mut sums) };
+        return finish_int8(&sums, tile.channels, scales, out, tile.gelu);
+    }
+    plain_sums(tile.weights, x, &mut sums);
+    finish_int8(&sums, tile.channels, scales, out, tile.gelu);
+}
+
 vectorised! {
-    fn plain_int8(
-        weights: &[u32],
-        channels: &[[f32; 3]],
-        x: &[[u32; LANES]],
-        scales: &[Lanes; 2],
-        out: &mut [Lanes],
-        gelu: bool,
-    ) {
-        for (part, out) in out.chunks_mut(PLAIN).enumerate() {
-            let first = part * PLAIN;
-            let mut sums = [[0i32; LANES]; PLAIN];
+    fn plain_sums(weights: &[u32], x: &[[u32; LANES]], sums: &mut Sums) {
+        for (part, sums) in sums.as_chunks_mut::<PLAIN>().0.iter_mut().enumerate() {
+            let mut kept = [[0i32; LANES]; PLAIN];
             for (x, weights) in x.iter().zip(weights.as_chunks::<CHANNELS>().0) {
-                for (sum, weight) in sums.iter_mut().zip(&weights[first..first + PLAIN]) {
+                for (sum, weight) in kept.iter_mut().zip(&weights[part * PLAIN..][..PLAIN]) {
                     let [w0, w1, w2, w3] = weight.to_le_bytes().map(|byte| i32::from(byte.cast_signed()));
                     for lane in 0..LANES {
                         let x = x[lane];
@@ -264,10 +271,64 @@ vectorised! {
                     }
                 }
             }
-            for ((out, sum), [step, steps, bias]) in out.iter_mut().zip(&sums).zip(&channels[first..]) {
-                for lane in 0..LANES {
-                    let value = sum[lane] as f32 * scales[0][lane] * step + (scales[1][lane] * steps + bias);
-                    out[lane] = if gelu { near_gelu(value) } else { value };
+            *sums = kept;
+        }
+    }
+}
+
+vectorised! {
+    fn finish_int8(sums: &Sums, channels: &[[f32; 3]], scales: &[Lanes; 2], out: &mut [Lanes], gelu: bool) {
+        for ((out, sum), [step, steps, bias]) in out.iter_mut().zip(sums).zip(channels) {
+            for lane in 0..LANES {
+                let value = sum[lane] as f32 * scales[0][lane] * step + (scales[1][lane] * steps + bias);
+                out[lane] = if gelu { near_gelu(value) } else { value };
+            }
+        }
+    }
+}
+
+/// int8 sums in AVX2: both sides widened to 16 bits, since its 8-bit multiply-add saturates.
+#[cfg(target_arch = "x86_64")]
+mod narrow {
+    use super::{CHANNELS, LANES, Sums};
+    use std::arch::x86_64::*;
+
+    /// Channels kept in registers at a time, four registers each.
+    const KEPT: usize = 2;
+
+    #[target_feature(enable = "avx2")]
+    pub fn sums(weights: &[u32], x: &[[u32; LANES]], sums: &mut Sums) {
+        for (part, sums) in sums.as_chunks_mut::<KEPT>().0.iter_mut().enumerate() {
+            // Of four rows in a register, the sums over even and odd pairs of the inner dimension side by side.
+            let mut halves = [[_mm256_setzero_si256(); 4]; KEPT];
+            for (x, weights) in x.iter().zip(weights.as_chunks::<CHANNELS>().0) {
+                let rows: [__m256i; 4] = std::array::from_fn(|four| {
+                    // SAFETY: four words from one of the four quarters of sixteen.
+                    _mm256_cvtepu8_epi16(unsafe { _mm_loadu_si128(x.as_ptr().add(4 * four).cast()) })
+                });
+                for (channel, halves) in halves.iter_mut().enumerate() {
+                    let weight = weights[part * KEPT + channel].cast_signed();
+                    let weight = _mm256_cvtepi8_epi16(_mm_set1_epi32(weight));
+                    for (half, rows) in halves.iter_mut().zip(rows) {
+                        *half = _mm256_add_epi32(*half, _mm256_madd_epi16(rows, weight));
+                    }
+                }
+            }
+            for (sums, halves) in sums.iter_mut().zip(halves) {
+                for (eight, pair) in sums
+                    .as_chunks_mut::<8>()
+                    .0
+                    .iter_mut()
+                    .zip(halves.as_chunks::<2>().0)
+                {
+                    let mixed = _mm256_hadd_epi32(pair[0], pair[1]);
+                    // SAFETY: eight i32 are 256 plain bits.
+                    unsafe {
+                        _mm256_storeu_si256(
+                            eight.as_mut_ptr().cast(),
+                            _mm256_permute4x64_epi64::<0b11_01_10_00>(mixed),
+                        )
+                    };
                 }
             }
         }
@@ -618,15 +679,24 @@ mod tests {
             for (block, words) in operand.words.chunks_exact(groups * LANES).enumerate() {
                 for panel in 0..n.div_ceil(CHANNELS) {
                     let (first, valid) = (panel * CHANNELS, CHANNELS.min(n - panel * CHANNELS));
+                    let tile = Tile {
+                        weights: &weights.words[panel * groups * CHANNELS..][..groups * CHANNELS],
+                        channels: &weights.channels[first..][..CHANNELS],
+                        valid,
+                        gelu: false,
+                    };
+                    let words = words.as_chunks().0;
                     let mut plain = vec![[0.0; LANES]; valid];
-                    plain_int8(
-                        &weights.words[panel * groups * CHANNELS..][..groups * CHANNELS],
-                        &weights.channels[first..][..CHANNELS],
-                        words.as_chunks().0,
-                        &operand.scales[block],
-                        &mut plain,
-                        false,
-                    );
+                    plain_int8(tile, words, &operand.scales[block], &mut plain);
+                    let mut sums = [[0; LANES]; CHANNELS];
+                    plain_sums(tile.weights, words, &mut sums);
+                    #[cfg(target_arch = "x86_64")]
+                    if level() >= Level::Avx2 {
+                        let mut by_avx2 = [[1; LANES]; CHANNELS];
+                        // SAFETY: `level` found AVX2.
+                        unsafe { narrow::sums(tile.weights, words, &mut by_avx2) };
+                        assert_eq!(by_avx2, sums);
+                    }
                     let fast = &out[(block * n + first) * LANES..][..valid * LANES];
                     for (fast, plain) in fast.iter().zip(plain.as_flattened()) {
                         assert!(
