@@ -19,7 +19,7 @@ pub struct UnsupportedPrecision;
 
 impl std::fmt::Display for UnsupportedPrecision {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("precision bf16 needs a processor with AVX-512 BF16, which this one lacks; use f32")
+        f.write_str("precision bf16 needs a processor with AVX-512 BF16, which this one lacks; use another")
     }
 }
 

@@ -10,6 +10,7 @@
 use super::{Config, Encoder, Layer, Norm};
 use crate::encode::Batch;
 use crate::network::Pooling;
+use poststelle_kernels::UnsupportedPrecision;
 use poststelle_kernels::lanes::{
     self, Activation, Arithmetic, Attention, KeysValues, LANES, Operand, Weights, WeightsError,
 };
@@ -40,20 +41,26 @@ struct PackedLayer {
 
 /// Why an encoder cannot be packed.
 #[derive(Debug, thiserror::Error)]
-#[error("layer {layer}, {map}: {source}")]
-pub struct PackError {
-    /// The layer, from 0.
-    pub layer: usize,
-    /// The linear map in it.
-    pub map: &'static str,
-    /// What is wrong with it.
-    pub source: WeightsError,
+pub enum PackError {
+    /// The processor lacks the arithmetic.
+    #[error(transparent)]
+    Unsupported(#[from] UnsupportedPrecision),
+    /// A map's weights cannot be used.
+    #[error("layer {layer}, {map}")]
+    Weights {
+        /// The layer, from 0.
+        layer: usize,
+        /// The linear map in it.
+        map: &'static str,
+        /// What is wrong with it.
+        source: WeightsError,
+    },
 }
 
 impl PackedLayer {
     fn new(arithmetic: Arithmetic, layer: &Layer, n: usize) -> Result<Self, PackError> {
         let pack = |map, linear: &super::Linear| {
-            Weights::new(arithmetic, &linear.weight, &linear.bias).map_err(|source| PackError {
+            Weights::new(arithmetic, &linear.weight, &linear.bias).map_err(|source| PackError::Weights {
                 layer: n,
                 map,
                 source,
@@ -71,6 +78,7 @@ impl PackedLayer {
 impl Packed {
     /// Packs every layer; over all cores.
     pub fn new(encoder: &Encoder, arithmetic: Arithmetic) -> Result<Self, PackError> {
+        arithmetic.supported()?;
         let layers = encoder.body.layers.par_iter().enumerate();
         let layers = layers
             .map(|(n, layer)| PackedLayer::new(arithmetic, layer, n))
