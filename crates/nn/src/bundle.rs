@@ -11,119 +11,26 @@
 //! A bundle is written to a new directory and renamed into place, so there is never half of one. It also opens as a
 //! `model.tar.gz`.
 
-use crate::encode::{self, Encoder as TextEncoder, TokenizerError};
-use crate::encoder::{Config, Linear, PackError};
-use crate::folder::Half;
+mod manifest;
+mod save;
+
+pub use manifest::{Calibration, DatasetNote, DistilNote, EncoderNote, FORMAT, Manifest, ShrinkNote};
+pub use save::{SaveError, save};
+pub(crate) use save::{begin, finish, put};
+
+use crate::encode::{Encoder as TextEncoder, TokenizerError};
+use crate::encoder::{Config, PackError};
 use crate::hf::{self, Checkpoint, CheckpointError};
 use crate::hybrid::{self, Side};
 use crate::logits::Logits;
 use crate::model::{EncoderModel, Part, Sharing};
-use crate::network::{Network, Pooling};
+use crate::network::Network;
 use crate::words::{self, WordsModel};
 use poststelle_kernels::lanes::Arithmetic;
 use poststelle_labels::{Schema, SchemaError, TaskName};
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use save::digest;
 use std::io;
 use std::path::{Path, PathBuf};
-
-/// The format this build writes, and the newest it reads.
-pub const FORMAT: u32 = 1;
-
-/// Everything a bundle says about itself.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Manifest {
-    /// Format of the directory.
-    pub format: u32,
-    /// When the run ended, RFC 3339.
-    pub created: String,
-    /// The program and version that wrote it.
-    pub written_by: String,
-    /// Version of the schema.
-    pub schema_version: u32,
-    /// Digest of the schema.
-    pub schema_digest: String,
-    /// How mails are cleaned before they are read: `request`, `author` or `decode`.
-    pub clean_profile: String,
-    /// How far personal details are masked before that: `off`, `storage` or `everything`.
-    #[serde(default = "off", skip_serializing_if = "is_off")]
-    pub clean_redact: String,
-    /// The data it was made from.
-    pub dataset: DatasetNote,
-    /// The encoder, if it has one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub encoder: Option<EncoderNote>,
-    /// How both models' logits are put together, in a hybrid.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub hybrid: Option<hybrid::Mix>,
-    /// Per task: from logits to decisions.
-    pub calibration: BTreeMap<TaskName, Calibration>,
-    /// Per task: figures on validation, by name.
-    pub metrics: BTreeMap<TaskName, BTreeMap<String, f64>>,
-    /// The resolved recipe.
-    pub recipe: toml::Table,
-    /// sha256 of each file.
-    pub files: BTreeMap<String, String>,
-}
-
-/// What bundles say that were written before masking was.
-fn off() -> String {
-    "off".to_owned()
-}
-
-fn is_off(level: &String) -> bool {
-    level == "off"
-}
-
-/// The data a bundle was made from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DatasetNote {
-    /// Digest of the training examples.
-    pub train_digest: String,
-    /// How many there were.
-    pub train_examples: usize,
-    /// Digest of the validation examples.
-    pub validation_digest: String,
-    /// How many there were.
-    pub validation_examples: usize,
-}
-
-/// How a bundle's encoder reads texts.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EncoderNote {
-    /// The base model it was fine-tuned from.
-    pub base: String,
-    /// Digest of that base model.
-    pub base_digest: String,
-    /// Whether tasks share an encoder.
-    pub sharing: Sharing,
-    /// How token vectors become one.
-    pub pooling: Pooling,
-    /// Tokens a text is cut to.
-    pub max_tokens: usize,
-    /// Put before every text.
-    pub prefix: String,
-}
-
-/// From one task's logits to decisions.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Calibration {
-    /// What logits are divided by before the softmax.
-    pub temperature: f32,
-    /// Lowest confidence decided automatically; none is when absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub auto: Option<f32>,
-    /// Lowest confidence suggested; none is when absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub suggest: Option<f32>,
-    /// Expected calibration error on validation.
-    pub ece: f32,
-}
 
 /// Why a bundle cannot be used. Each message stands alone in a log line.
 #[derive(Debug, thiserror::Error)]
@@ -208,31 +115,6 @@ pub enum OpenError {
     Pack(#[from] PackError),
 }
 
-/// Why a bundle cannot be written.
-#[derive(Debug, thiserror::Error)]
-pub enum SaveError {
-    /// The directory is there already.
-    #[error("`{}` exists already; a bundle is never overwritten", .path.display())]
-    Exists {
-        /// The directory.
-        path: PathBuf,
-    },
-    /// A file cannot be written.
-    #[error("cannot write `{}`: {reason}", .path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
-    /// The encoder's weights cannot be written.
-    #[error(transparent)]
-    Weights(#[from] CheckpointError),
-    /// The linear model cannot be written.
-    #[error(transparent)]
-    Words(#[from] words::SaveError),
-}
-
 /// The models a bundle is made of; at least one.
 #[derive(Default)]
 pub struct Models {
@@ -287,7 +169,7 @@ impl Stored {
     }
 
     fn read(folder: PathBuf, unpacked: Option<tempfile::TempDir>) -> Result<Self, OpenError> {
-        let manifest = read_manifest(&folder.join("bundle.toml"))?;
+        let manifest = Manifest::read(&folder.join("bundle.toml"))?;
         let path = folder.join("labels.toml");
         let text = read_text(&path)?;
         let schema = Schema::from_toml(&text).map_err(|source| OpenError::Schema {
@@ -312,6 +194,8 @@ pub struct Bundle {
     manifest: Manifest,
     schema: Schema,
     models: Models,
+    folder: PathBuf,
+    digest: String,
     /// Where a `model.tar.gz` was unpacked; its weights are mapped from there.
     _unpacked: Option<tempfile::TempDir>,
 }
@@ -340,10 +224,14 @@ impl Bundle {
         if words.is_none() && encoder.is_none() {
             return Err(OpenError::Empty { folder });
         }
+        let path = folder.join("bundle.toml");
+        let digest = digest(&path).map_err(|source| OpenError::Read { path, source })?;
         Ok(Self {
             manifest,
             schema,
             models: Models { words, encoder },
+            digest,
+            folder,
             _unpacked: unpacked,
         })
     }
@@ -373,7 +261,7 @@ impl Bundle {
 
     /// Compares every file of a bundle's directory with its digest.
     pub fn verify(folder: &Path) -> Result<(), OpenError> {
-        let manifest = read_manifest(&folder.join("bundle.toml"))?;
+        let manifest = Manifest::read(&folder.join("bundle.toml"))?;
         for (name, expected) in &manifest.files {
             let path = folder.join(name);
             let found = digest(&path).map_err(|source| OpenError::Read {
@@ -389,6 +277,29 @@ impl Bundle {
             }
         }
         Ok(())
+    }
+
+    /// The directory it was opened from; that of an archive is gone with the bundle.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Names the bundle: sha256 of its manifest, which holds the digests of all other files.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// The encoder's networks with all their weights, read anew to be trained on, and the tasks of each as positions in
+    /// the schema. None without an encoder.
+    ///
+    /// # Errors
+    /// [`OpenError`] when the weights cannot be read.
+    pub fn networks(&self) -> Result<Vec<(Vec<usize>, Network)>, OpenError> {
+        let Some(note) = &self.manifest.encoder else {
+            return Ok(Vec::new());
+        };
+        let config = Config::read(&self.folder.join("config.json")).map_err(CheckpointError::from)?;
+        read_networks(&self.folder, note, &self.schema, config).collect()
     }
 
     /// What the bundle says about itself.
@@ -412,107 +323,11 @@ impl Bundle {
     }
 }
 
-/// Writes a bundle to `folder`, which must not exist; `manifest.files` is filled in.
-///
-/// `base` is the folder whose `config.json` and tokenizer the encoder has; `beside` are files kept with the models, such as the
-/// run's history, by name.
-pub fn save(
-    folder: &Path,
-    mut manifest: Manifest,
-    schema: &Schema,
-    models: &mut Models,
-    base: Option<&Path>,
-    beside: &[(&str, &[u8])],
-) -> Result<Manifest, SaveError> {
-    if folder.exists() {
-        return Err(SaveError::Exists {
-            path: folder.to_path_buf(),
-        });
-    }
-    let write = |path: &Path, reason: &dyn std::fmt::Display| SaveError::Write {
-        path: path.to_path_buf(),
-        reason: reason.to_string(),
-    };
-    let half = Half::begin(folder).map_err(|(path, error)| write(&path, &error))?;
-    let root = half.root();
-    put(&root.join("labels.toml"), schema.to_toml().as_bytes())?;
-    for (name, bytes) in beside {
-        put(&root.join(name), bytes)?;
-    }
-    if let Some(words) = &models.words {
-        words.save(root)?;
-    }
-    if let Some(encoder) = &mut models.encoder {
-        // As they are: a tokenizer written anew would be another file than the one the base model came with.
-        for name in std::iter::once("config.json").chain(encode::FILES) {
-            let Some(from) = base.map(|base| base.join(name)).filter(|from| from.exists()) else {
-                continue;
-            };
-            let to = root.join(name);
-            std::fs::copy(&from, &to).map_err(|error| write(&to, &error))?;
-        }
-        let single = encoder.parts.len() > 1;
-        for (n, part) in encoder.parts.iter_mut().enumerate() {
-            let place = if single {
-                root.join("tasks").join(n.to_string())
-            } else {
-                root.to_path_buf()
-            };
-            std::fs::create_dir_all(&place).map_err(|error| write(&place, &error))?;
-            let name = |task: usize| format!("heads.{}", schema.tasks()[task].name());
-            let heads: Vec<(String, &Linear)> = part
-                .tasks
-                .iter()
-                .map(|task| name(*task))
-                .zip(&part.network.heads)
-                .collect();
-            hf::write(
-                &mut part.network.encoder,
-                &heads,
-                &place.join("model.safetensors"),
-            )?;
-        }
-    }
-    manifest.files = files(root, root).map_err(|error| write(root, &error))?;
-    let path = root.join("bundle.toml");
-    let text = toml::to_string(&manifest).map_err(|error| write(&path, &error))?;
-    put(&path, text.as_bytes())?;
-    half.finish().map_err(|(path, error)| write(&path, &error))?;
-    Ok(manifest)
-}
-
-fn put(path: &Path, bytes: &[u8]) -> Result<(), SaveError> {
-    std::fs::write(path, bytes).map_err(|error| SaveError::Write {
-        path: path.to_path_buf(),
-        reason: error.to_string(),
-    })
-}
-
 fn read_text(path: &Path) -> Result<String, OpenError> {
     std::fs::read_to_string(path).map_err(|source| OpenError::Read {
         path: path.to_path_buf(),
         source,
     })
-}
-
-fn read_manifest(path: &Path) -> Result<Manifest, OpenError> {
-    #[derive(Deserialize)]
-    struct Head {
-        format: u32,
-    }
-    let text = read_text(path)?;
-    let wrong = |error: toml::de::Error| OpenError::Manifest {
-        path: path.to_path_buf(),
-        reason: error.message().to_owned(),
-    };
-    let Head { format } = toml::from_str(&text).map_err(wrong)?;
-    if format > FORMAT {
-        return Err(OpenError::Format {
-            found: format,
-            newest: FORMAT,
-        });
-    }
-    toml::from_str(&text).map_err(wrong)
 }
 
 fn open_encoder(
@@ -544,13 +359,22 @@ pub(crate) fn read_encoder<'a>(
     let config = Config::read(&folder.join("config.json")).map_err(CheckpointError::from)?;
     let text = TextEncoder::open(folder, note.max_tokens.min(config.longest()), &note.prefix)?;
     text.check_rows(config.vocabulary)?;
+    Ok((text, read_networks(folder, note, schema, config)))
+}
+
+fn read_networks<'a>(
+    folder: &'a Path,
+    note: &'a EncoderNote,
+    schema: &'a Schema,
+    config: Config,
+) -> impl ExactSizeIterator<Item = ReadNetwork> + 'a {
     let all: Vec<usize> = (0..schema.tasks().len()).collect();
     let groups = match note.sharing {
         Sharing::SingleTask if all.len() > 1 => all.chunks(1).map(<[usize]>::to_vec).collect(),
         _ => vec![all],
     };
     let single = groups.len() > 1;
-    let networks = groups.into_iter().enumerate().map(move |(n, tasks)| {
+    groups.into_iter().enumerate().map(move |(n, tasks)| {
         let place = if single {
             folder.join("tasks").join(n.to_string())
         } else {
@@ -570,8 +394,7 @@ pub(crate) fn read_encoder<'a>(
             heads,
         };
         Ok((tasks, network))
-    });
-    Ok((text, networks))
+    })
 }
 
 fn check_widths(schema: &Schema, found: impl Iterator<Item = usize>) -> Result<(), OpenError> {
@@ -585,35 +408,4 @@ fn check_widths(schema: &Schema, found: impl Iterator<Item = usize>) -> Result<(
         }
     }
     Ok(())
-}
-
-/// Every file below `folder` with its digest, by its path from `root`.
-fn files(root: &Path, folder: &Path) -> io::Result<BTreeMap<String, String>> {
-    let mut all = BTreeMap::new();
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            all.extend(files(root, &path)?);
-        } else if let Ok(name) = path.strip_prefix(root) {
-            all.insert(name.to_string_lossy().into_owned(), digest(&path)?);
-        }
-    }
-    Ok(all)
-}
-
-fn digest(path: &Path) -> io::Result<String> {
-    let mut hasher = Sha256::new();
-    let mut file = std::fs::File::open(path)?;
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match io::Read::read(&mut file, &mut buffer)? {
-            0 => break,
-            n => hasher.update(&buffer[..n]),
-        }
-    }
-    Ok(hasher
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
 }

@@ -130,31 +130,17 @@ impl Encoder {
     ///
     /// Texts are cut to `max_tokens`, special tokens included; `prefix` is put before each.
     pub fn open(folder: &Path, max_tokens: usize, prefix: &str) -> Result<Self, TokenizerError> {
-        let json = folder.join("tokenizer.json");
-        let vocabulary = folder.join("vocab.txt");
-        let invalid = |path: &Path, reason: &dyn std::fmt::Display| TokenizerError::Invalid {
-            path: path.to_path_buf(),
-            reason: reason.to_string(),
-        };
-        let mut tokenizer = if json.exists() {
-            Tokenizer::from_file(&json).map_err(|error| invalid(&json, &error))?
-        } else if vocabulary.exists() {
-            word_piece(folder, &vocabulary).map_err(|error| invalid(&vocabulary, &error))?
-        } else {
-            return Err(TokenizerError::Missing {
-                folder: folder.to_path_buf(),
-            });
-        };
+        let mut tokenizer = whole(folder)?;
         let truncation = TruncationParams {
             max_length: max_tokens,
             ..TruncationParams::default()
         };
         tokenizer
             .with_truncation(Some(truncation))
-            .map_err(|error| invalid(&json, &error))?;
-        tokenizer.with_padding(None);
-        // A mail that spells out `</s>` means the characters, not the end of the text.
-        tokenizer.set_encode_special_tokens(true);
+            .map_err(|error| TokenizerError::Invalid {
+                path: folder.to_path_buf(),
+                reason: error.to_string(),
+            })?;
         Ok(Self {
             tokenizer,
             prefix: prefix.to_owned(),
@@ -204,6 +190,30 @@ impl Encoder {
             truncated: !encoding.get_overflowing().is_empty(),
         })
     }
+}
+
+/// The tokenizer of a checkpoint's folder, without a limit and without padding.
+pub(crate) fn whole(folder: &Path) -> Result<Tokenizer, TokenizerError> {
+    let json = folder.join("tokenizer.json");
+    let vocabulary = folder.join("vocab.txt");
+    let invalid = |path: &Path, reason: &dyn std::fmt::Display| TokenizerError::Invalid {
+        path: path.to_path_buf(),
+        reason: reason.to_string(),
+    };
+    let mut tokenizer = if json.exists() {
+        Tokenizer::from_file(&json).map_err(|error| invalid(&json, &error))?
+    } else if vocabulary.exists() {
+        word_piece(folder, &vocabulary).map_err(|error| invalid(&vocabulary, &error))?
+    } else {
+        return Err(TokenizerError::Missing {
+            folder: folder.to_path_buf(),
+        });
+    };
+    let _ = tokenizer.with_truncation(None);
+    tokenizer.with_padding(None);
+    // A mail that spells out `</s>` means the characters, not the end of the text.
+    tokenizer.set_encode_special_tokens(true);
+    Ok(tokenizer)
 }
 
 /// The tokenizer of a checkpoint that has only `vocab.txt`, as transformers builds it.

@@ -12,7 +12,7 @@ mod infer;
 mod layer;
 mod weights;
 
-pub use config::{Architecture, Config, ConfigError};
+pub use config::{Architecture, Config, ConfigError, amend};
 pub use infer::{PackError, Packed};
 pub use layer::Scratch;
 pub use weights::{Body, Element, Layer, Linear, Norm, Parameter, RowGradients, WordTable};
@@ -252,6 +252,20 @@ impl Encoder {
             noise,
             layer,
         }
+    }
+
+    /// Keeps these layers, in this order, and drops the others.
+    ///
+    /// # Panics
+    /// If a layer is not there or stands twice.
+    pub fn keep_layers(&mut self, kept: &[usize]) {
+        let mut layers: Vec<_> = std::mem::take(&mut self.body.layers)
+            .into_iter()
+            .map(Some)
+            .collect();
+        let take = |n: &usize| layers[*n].take().expect("a layer is kept once");
+        self.body.layers = kept.iter().map(take).collect();
+        self.config.layers = kept.len();
     }
 
     /// Gives back the memory of the layers' maps once they are packed; only [`Packed`] can compute then.

@@ -16,6 +16,7 @@ pub mod logits;
 pub mod loss;
 pub mod model;
 pub mod network;
+pub mod shrink;
 pub mod words;
 
 pub use logits::{Logits, Probabilities};

@@ -1,6 +1,6 @@
-//! Softmax cross-entropy over the rows that carry a label.
+//! Softmax cross-entropy over the rows that carry a label, and over what a teacher says.
 
-use crate::logits::Logits;
+use crate::logits::{Logits, Probabilities};
 use poststelle_labels::ClassIndex;
 
 /// How one task's loss is computed.
@@ -80,6 +80,59 @@ pub fn cross_entropy(
     (loss, grad)
 }
 
+/// Adds up how far a student's softened answers are from a teacher's, and writes the gradient.
+///
+/// Softened gradients shrink with 1/T²; the factor T² keeps this loss as strong as that on labels whatever T is. What
+/// the teacher leaves unsure is taken off (it is a constant), so a student that agrees has loss 0:
+///
+/// ```text
+/// p = softmax(teacher / T)   q = softmax(student / T)
+/// loss = T²·Σ_b Σ_c p_b[c]·(log p_b[c] − log q_b[c]) / total_rows
+/// ```
+///
+/// # Shapes and units
+/// - `logits`: the student's, `[rows, classes]`, unnormalised
+/// - `teacher`: the teacher's probabilities at temperature T, `[rows, classes]`
+/// - `total_rows`: rows of the whole step, which may be split into several batches
+/// - returns nats, and the gradient `[rows, classes]` times `scale`
+///
+/// # Panics
+/// If the shapes disagree.
+///
+/// # Source
+/// Hinton, Vinyals, Dean 2015, "Distilling the Knowledge in a Neural Network", arXiv:1503.02531, §2.
+pub fn distillation(
+    logits: &Logits,
+    teacher: &Probabilities,
+    temperature: f32,
+    total_rows: usize,
+    scale: f32,
+) -> (f64, Vec<f32>) {
+    assert_eq!(
+        (teacher.rows(), teacher.classes()),
+        (logits.rows(), logits.classes()),
+        "the teacher answers the same rows and classes"
+    );
+    let t = f64::from(temperature);
+    let rows = total_rows.max(1) as f64;
+    let mut grad = Vec::with_capacity(logits.values().len());
+    let mut loss = 0.0;
+    for row in 0..logits.rows() {
+        let (z, p) = (logits.row(row), teacher.row(row));
+        let most = z.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let soft = |z: f32| f64::from(z - most) / t;
+        let log_total = z.iter().map(|z| soft(*z).exp()).sum::<f64>().ln();
+        for (z, p) in z.iter().zip(p) {
+            let (log_q, p) = (soft(*z) - log_total, f64::from(*p));
+            if p > 0.0 {
+                loss += t * t * p * (p.ln() - log_q) / rows;
+            }
+            grad.push((t * (log_q.exp() - p) / rows) as f32 * scale);
+        }
+    }
+    (loss, grad)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,6 +168,39 @@ mod tests {
         assert_eq!(grad[2..], [0.0, 0.0]);
         let (nothing, grad) = cross_entropy(&logits, &[None, None], &plain(2), 1.0, 1.0);
         assert!(nothing == 0.0 && grad.iter().all(|g| *g == 0.0));
+    }
+
+    #[test]
+    fn a_student_that_agrees_has_no_loss() {
+        let logits = Logits::new(2, 3, vec![1.0, -2.0, 0.5, 300.0, 0.0, -300.0]);
+        let (loss, grad) = distillation(&logits, &logits.softmax(3.0), 3.0, 2, 1.0);
+        assert!(loss.abs() < 1e-6, "{loss}");
+        assert!(grad.iter().all(|g| g.abs() < 1e-6));
+    }
+
+    #[test]
+    fn the_gradient_towards_a_teacher_is_the_slope_at_any_temperature() {
+        let teacher = Logits::new(2, 3, vec![0.3, 2.0, -1.0, 0.0, 0.1, 4.0]);
+        let values: Vec<f32> = (0..6).map(|i| (i as f32 * 1.3).cos() * 2.0).collect();
+        for temperature in [0.5, 1.0, 4.0] {
+            let target = teacher.softmax(temperature);
+            let at = |values: &[f32]| {
+                distillation(&Logits::new(2, 3, values.to_vec()), &target, temperature, 5, 1.0)
+            };
+            let (loss, grad) = at(&values);
+            assert!(loss > 0.0);
+            for i in 0..values.len() {
+                let (mut above, mut below) = (values.clone(), values.clone());
+                above[i] += 1e-3;
+                below[i] -= 1e-3;
+                let step = f64::from(above[i]) - f64::from(below[i]);
+                let slope = (at(&above).0 - at(&below).0) / step;
+                assert!(
+                    (f64::from(grad[i]) - slope).abs() < 1e-4,
+                    "T {temperature}, element {i}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -81,6 +81,7 @@ fn manifest(encoder: Option<EncoderNote>) -> Manifest {
             validation_examples: 0,
         },
         encoder,
+        distilled: None,
         hybrid: None,
         calibration: calibration.into(),
         metrics: BTreeMap::new(),
@@ -128,6 +129,7 @@ fn write_bundle(folder: &Path, model: &str, pooling: Pooling, sharing: Sharing) 
         pooling,
         max_tokens: 64,
         prefix: String::new(),
+        shrunk: None,
     };
     bundle::save(
         folder,

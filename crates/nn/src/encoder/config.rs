@@ -73,6 +73,34 @@ impl Config {
     }
 }
 
+/// `config.json` of an encoder with other `layers` and another `vocabulary`, the rest as in `bytes`.
+///
+/// `id` says what became of a word piece's id, where ids changed; the ids of special tokens follow it.
+///
+/// # Errors
+/// Where `bytes` is no JSON object.
+pub fn amend(
+    bytes: &[u8],
+    layers: usize,
+    vocabulary: usize,
+    id: &dyn Fn(u64) -> Option<u64>,
+) -> Result<Vec<u8>, serde_json::Error> {
+    let mut keys: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(bytes)?;
+    for (key, value) in &mut keys {
+        match key.as_str() {
+            "num_hidden_layers" | "n_layers" => *value = layers.into(),
+            "vocab_size" => *value = vocabulary.into(),
+            _ if key.ends_with("_token_id") => {
+                if let Some(new) = value.as_u64().and_then(id) {
+                    *value = new.into();
+                }
+            }
+            _ => {}
+        }
+    }
+    serde_json::to_vec_pretty(&keys)
+}
+
 /// Why a `config.json` cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
