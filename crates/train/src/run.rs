@@ -188,6 +188,7 @@ pub fn run(
             validation_examples: validation.examples().len(),
         },
         encoder: note,
+        distilled: None,
         hybrid: mix,
         calibration,
         metrics: metrics(schema, &evaluation),
@@ -345,6 +346,7 @@ fn fit_encoder(
         pooling: recipe.model.pooling,
         max_tokens,
         prefix: recipe.model.prefix().to_owned(),
+        shrunk: None,
     };
     Ok((model, note))
 }
