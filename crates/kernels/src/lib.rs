@@ -8,6 +8,8 @@
 #![allow(unsafe_code)]
 
 pub mod adamw;
+#[cfg(target_arch = "x86_64")]
+mod amx;
 pub mod attention;
 mod bf16;
 pub mod dropout;
@@ -17,6 +19,7 @@ mod math;
 pub mod matmul;
 pub mod norm;
 pub mod simd;
+mod tile;
 
 pub use matmul::{Precision, Product, UnsupportedPrecision, View};
 
