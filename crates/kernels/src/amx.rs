@@ -165,13 +165,24 @@ mod tests {
         let Some(tiles) = Tiles::new() else { return };
         let steps = 3;
         let bytes = |n: usize, by: usize| -> Vec<u32> {
-            (0..n).map(|i| (i * by).wrapping_mul(2_654_435_761) as u32).collect()
+            (0..n)
+                .map(|i| (i * by).wrapping_mul(2_654_435_761) as u32)
+                .collect()
         };
-        let (left, right) = ([bytes(steps * TILE, 3), bytes(steps * TILE, 7)], [bytes(steps * TILE, 11), bytes(steps * TILE, 13)]);
+        let (left, right) = (
+            [bytes(steps * TILE, 3), bytes(steps * TILE, 7)],
+            [bytes(steps * TILE, 11), bytes(steps * TILE, 13)],
+        );
         let mut sums = [[7; TILE]; 4];
         // SAFETY: each operand has `steps` tiles.
         unsafe {
-            int8(&tiles, [left[0].as_ptr(), left[1].as_ptr()], [right[0].as_ptr(), right[1].as_ptr()], steps, &mut sums);
+            int8(
+                &tiles,
+                [left[0].as_ptr(), left[1].as_ptr()],
+                [right[0].as_ptr(), right[1].as_ptr()],
+                steps,
+                &mut sums,
+            );
         }
         for (l, left) in left.iter().enumerate() {
             for (r, right) in right.iter().enumerate() {

@@ -8,6 +8,7 @@
 #![allow(unsafe_code)]
 
 pub mod adamw;
+pub mod aligned;
 #[cfg(target_arch = "x86_64")]
 mod amx;
 pub mod attention;

@@ -4,6 +4,7 @@
 //! queries at a time. Source: Vaswani et al. 2017, arXiv:1706.03762, §3.2.
 
 use super::{Arithmetic, LANES, Lanes};
+use crate::aligned::Aligned;
 use crate::simd::{Level, level, vectorised};
 use std::ops::Range;
 
@@ -15,12 +16,15 @@ pub struct KeysValues(Form);
 enum Form {
     /// A word of the keys `[width / 2][LANES]` holds two neighbouring channels of a row.
     Rounded {
-        keys: Vec<u32>,
+        keys: Aligned<u32>,
         /// `[width][LANES]`
-        values: Vec<u16>,
+        values: Aligned<u16>,
     },
     /// Both `[width][LANES]`.
-    Plain { keys: Vec<f32>, values: Vec<f32> },
+    Plain {
+        keys: Aligned<f32>,
+        values: Aligned<f32>,
+    },
 }
 
 impl KeysValues {
@@ -28,13 +32,13 @@ impl KeysValues {
     pub fn new(arithmetic: Arithmetic, width: usize) -> Self {
         Self(if arithmetic != Arithmetic::F32 && level() == Level::Avx512Bf16 {
             Form::Rounded {
-                keys: vec![0; width.div_ceil(2) * LANES],
-                values: vec![0; width * LANES],
+                keys: Aligned::zeros(width.div_ceil(2) * LANES),
+                values: Aligned::zeros(width * LANES),
             }
         } else {
             Form::Plain {
-                keys: vec![0.0; width * LANES],
-                values: vec![0.0; width * LANES],
+                keys: Aligned::zeros(width * LANES),
+                values: Aligned::zeros(width * LANES),
             }
         })
     }

@@ -1,12 +1,13 @@
 //! Rows as the left side of products, in the form an arithmetic multiplies.
 
 use super::{Arithmetic, LANES, Lanes};
+use crate::aligned::Aligned;
 use crate::simd::vectorised;
 
 /// Rows as one side of products, `[blocks][words][LANES]`; the words of a row are padded to whole steps.
 #[derive(Default)]
 pub struct Operand {
-    pub(super) words: Vec<u32>,
+    pub(super) words: Aligned<u32>,
     /// `[blocks]`: of each row the size of one step and the least value; int8 alone.
     pub(super) scales: Vec<[Lanes; 2]>,
     /// Words of a row, whole steps of a tile.
@@ -22,7 +23,7 @@ impl Operand {
         let blocks = x.len() / size;
         assert_eq!(x.len(), blocks * size, "whole blocks of width {width}");
         self.length = arithmetic.words(width);
-        self.words.resize(blocks * self.length * LANES, 0);
+        self.words.resize(blocks * self.length * LANES);
         self.scales.resize(blocks, [[1.0; LANES], [0.0; LANES]]);
         let used = width.div_ceil(arithmetic.per_word());
         let blocks = x

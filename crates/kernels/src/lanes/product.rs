@@ -7,9 +7,10 @@ mod plain;
 #[cfg(target_arch = "x86_64")]
 mod wide;
 
+use super::{Arithmetic, LANES, Lanes, Operand, PANEL, STEP};
+use crate::aligned::Aligned;
 #[cfg(target_arch = "x86_64")]
 use crate::amx;
-use super::{Arithmetic, LANES, Lanes, Operand, PANEL, STEP};
 use crate::simd::{Level, level};
 use crate::tile::TILE;
 use finish::finish;
@@ -53,7 +54,7 @@ pub struct Weights {
     arithmetic: Arithmetic,
     inputs: usize,
     outputs: usize,
-    words: Vec<u32>,
+    words: Aligned<u32>,
     /// Of each channel: the size of one step, that times the sum of its steps, and the bias.
     channels: Vec<[f32; 3]>,
 }
@@ -67,7 +68,7 @@ impl Weights {
         let (outputs, inputs) = (bias.len(), weight.len() / bias.len().max(1));
         assert_eq!(weight.len(), outputs * inputs, "a [{outputs}, {inputs}] weight");
         let length = arithmetic.words(inputs);
-        let mut words = vec![0; outputs.div_ceil(PANEL) * PANEL * length];
+        let mut words = Aligned::zeros(outputs.div_ceil(PANEL) * PANEL * length);
         let mut channels = Vec::with_capacity(outputs);
         for (n, (row, bias)) in weight.chunks_exact(inputs.max(1)).zip(bias).enumerate() {
             if !bias.is_finite() || row.iter().any(|weight| !weight.is_finite()) {
@@ -140,14 +141,14 @@ impl Weights {
         assert_eq!(out.len(), blocks * self.outputs * LANES);
         let block_of = |block: usize| &x.words[block * length * LANES..][..length * LANES];
         let panels: Vec<&[u32]> = self.words.chunks_exact(PANEL * length).collect();
-        let mut sums = [[0; TILE]; SUMS];
+        let mut sums = Sums([[0; TILE]; SUMS]);
         for (pair, panels) in panels.chunks(kernel.panels()).enumerate() {
             let mut block = 0;
             while block < blocks {
                 let here: [&[u32]; BLOCKS] = std::array::from_fn(|n| block_of((block + n).min(blocks - 1)));
                 let count = kernel.blocks(blocks - block);
-                let across = kernel.sums(self.arithmetic, panels, &here[..count], &mut sums);
-                for (panel, sums) in sums.chunks(across).enumerate().take(panels.len()) {
+                let across = kernel.sums(self.arithmetic, panels, &here[..count], &mut sums.0);
+                for (panel, sums) in sums.0.chunks(across).enumerate().take(panels.len()) {
                     let first = (pair * kernel.panels() + panel) * PANEL;
                     let channels = first..(first + PANEL).min(self.outputs);
                     for (n, sums) in sums.iter().enumerate().take(count) {
@@ -169,7 +170,11 @@ impl Weights {
 }
 
 /// Sums of one panel for one block, `[PANEL][LANES]`: i32 in int8, else the bits of f32.
-type Sums = [u32; TILE];
+type PanelSums = [u32; TILE];
+
+/// Sums of some panels for some blocks, on cache lines.
+#[repr(align(64))]
+struct Sums([PanelSums; SUMS]);
 /// Panels times blocks a kernel computes at once, at most.
 const SUMS: usize = 4;
 /// Blocks a kernel computes at once, at most.
@@ -231,7 +236,13 @@ impl Kernel {
             Self::Amx(_) => left.min(2),
             // Four are better taken two by two.
             #[cfg(target_arch = "x86_64")]
-            Self::Wide => if left == 4 { 2 } else { left.min(3) },
+            Self::Wide => {
+                if left == 4 {
+                    2
+                } else {
+                    left.min(3)
+                }
+            }
             _ => 1,
         }
     }
@@ -241,10 +252,21 @@ impl Kernel {
     ///
     /// # Panics
     /// If the slices differ in length.
-    fn sums(&self, arithmetic: Arithmetic, panels: &[&[u32]], x: &[&[u32]], sums: &mut [Sums; SUMS]) -> usize {
+    fn sums(
+        &self,
+        arithmetic: Arithmetic,
+        panels: &[&[u32]],
+        x: &[&[u32]],
+        sums: &mut [PanelSums; SUMS],
+    ) -> usize {
         let (weights, first) = (panels[0], x[0]);
         assert!(weights.len().is_multiple_of(TILE));
-        assert!(panels.iter().chain(x).all(|operand| operand.len() == weights.len()));
+        assert!(
+            panels
+                .iter()
+                .chain(x)
+                .all(|operand| operand.len() == weights.len())
+        );
         match self {
             #[cfg(target_arch = "x86_64")]
             Self::Amx(tiles) => {
@@ -290,7 +312,9 @@ impl Kernel {
             Self::Plain => match arithmetic {
                 Arithmetic::Int8 => plain::int8(weights, first.as_chunks().0, &mut sums[0]),
                 Arithmetic::F32 => plain::f32(weights, first.as_chunks().0, &mut sums[0]),
-                Arithmetic::Bf16 => unreachable!("bf16 is refused by `Arithmetic::supported` on this processor"),
+                Arithmetic::Bf16 => {
+                    unreachable!("bf16 is refused by `Arithmetic::supported` on this processor")
+                }
             },
         }
         x.len()
@@ -385,7 +409,11 @@ mod tests {
                 let fastest = run(&Kernel::of(arithmetic));
                 for kernel in others(arithmetic) {
                     for (found, fastest) in run(&kernel).iter().zip(&fastest) {
-                        let tolerance = if arithmetic == Arithmetic::Int8 { 2e-6 } else { 1e-4 };
+                        let tolerance = if arithmetic == Arithmetic::Int8 {
+                            2e-6
+                        } else {
+                            1e-4
+                        };
                         assert!(
                             (found - fastest).abs() <= tolerance * fastest.abs().max(1.0),
                             "{arithmetic:?} {m}×{n}×{k}: {found} {fastest}"

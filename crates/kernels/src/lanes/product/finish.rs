@@ -1,17 +1,17 @@
 //! What turns the sums of a product into its result: scales, bias and GELU.
 
-use super::{Arithmetic, LANES, Lanes, Sums};
+use super::{Arithmetic, LANES, Lanes, PanelSums};
 use crate::math::erf;
+use crate::simd::vectorised;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Level, level};
-use crate::simd::vectorised;
 
 /// Writes the channels of one panel for one block; `channels` and `out` end where the panel does or the output.
 ///
 /// A channel is the size of one step, that times the sum of its steps, and the bias; see [`Weights`](super::Weights).
 pub fn finish(
     arithmetic: Arithmetic,
-    sums: &Sums,
+    sums: &PanelSums,
     channels: &[[f32; 3]],
     scales: &[Lanes; 2],
     out: &mut [Lanes],
@@ -122,7 +122,11 @@ mod wide {
         int8,
         |sum, scales, channel| {
             let base = _mm512_fmadd_ps(scales[1], channel[1], channel[2]);
-            _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), scales[0]), channel[0], base)
+            _mm512_fmadd_ps(
+                _mm512_mul_ps(_mm512_cvtepi32_ps(sum), scales[0]),
+                channel[0],
+                base,
+            )
         },
         near
     );

@@ -1,18 +1,22 @@
 //! int8 sums of a panel in 256-bit vectors.
 
-use super::{LANES, STEP, Sums, TILE};
+use super::{LANES, PanelSums, STEP, TILE};
 use std::arch::x86_64::*;
 
 /// With AVX-VNNI; six or five channels of both halves of a block stay in registers.
 #[target_feature(enable = "avx2,avxvnni")]
-pub fn vnni(weights: &[u32], x: &[[u32; LANES]], sums: &mut Sums) {
+pub fn vnni(weights: &[u32], x: &[[u32; LANES]], sums: &mut PanelSums) {
     vnni_part::<0, 6>(weights, x, sums);
     vnni_part::<6, 5>(weights, x, sums);
     vnni_part::<11, 5>(weights, x, sums);
 }
 
 #[target_feature(enable = "avx2,avxvnni")]
-fn vnni_part<const FIRST: usize, const KEPT: usize>(weights: &[u32], x: &[[u32; LANES]], sums: &mut Sums) {
+fn vnni_part<const FIRST: usize, const KEPT: usize>(
+    weights: &[u32],
+    x: &[[u32; LANES]],
+    sums: &mut PanelSums,
+) {
     let mut kept = [[_mm256_setzero_si256(); 2]; KEPT];
     for (tile, x) in weights.as_chunks::<TILE>().0.iter().zip(x.as_chunks::<STEP>().0) {
         for (word, x) in x.iter().enumerate() {
@@ -42,7 +46,7 @@ const KEPT: usize = 2;
 
 /// With AVX2 alone: both sides widened to 16 bits, since its 8-bit multiply-add saturates.
 #[target_feature(enable = "avx2")]
-pub fn avx2(weights: &[u32], x: &[[u32; LANES]], sums: &mut Sums) {
+pub fn avx2(weights: &[u32], x: &[[u32; LANES]], sums: &mut PanelSums) {
     for (part, sums) in sums.as_chunks_mut::<{ KEPT * LANES }>().0.iter_mut().enumerate() {
         // Of four rows in a register, the sums over even and odd pairs of the inner dimension side by side.
         let mut halves = [[_mm256_setzero_si256(); 4]; KEPT];

@@ -1,13 +1,13 @@
-//! Sums of a panel in plain Rust, vectorised by the compiler for what the processor has.
+//! PanelSums of a panel in plain Rust, vectorised by the compiler for what the processor has.
 
-use super::{LANES, PANEL, STEP, Sums, TILE};
+use super::{LANES, PANEL, PanelSums, STEP, TILE};
 use crate::simd::vectorised;
 
 /// Channels kept in registers at a time.
 const KEPT: usize = 4;
 
 vectorised! {
-    pub fn f32(weights: &[u32], x: &[[u32; LANES]], sums: &mut Sums) {
+    pub fn f32(weights: &[u32], x: &[[u32; LANES]], sums: &mut PanelSums) {
         for part in 0..PANEL / KEPT {
             let mut kept = [[0.0f32; LANES]; KEPT];
             for (tile, x) in weights.as_chunks::<TILE>().0.iter().zip(x.as_chunks::<STEP>().0) {
@@ -30,7 +30,7 @@ vectorised! {
 }
 
 vectorised! {
-    pub fn int8(weights: &[u32], x: &[[u32; LANES]], sums: &mut Sums) {
+    pub fn int8(weights: &[u32], x: &[[u32; LANES]], sums: &mut PanelSums) {
         for part in 0..PANEL / KEPT {
             let mut kept = [[0i32; LANES]; KEPT];
             for (tile, x) in weights.as_chunks::<TILE>().0.iter().zip(x.as_chunks::<STEP>().0) {

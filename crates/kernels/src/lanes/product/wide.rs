@@ -1,6 +1,6 @@
-//! Sums of a panel in AVX-512: eight channels of up to three blocks stay in registers.
+//! PanelSums of a panel in AVX-512: eight channels of up to three blocks stay in registers.
 
-use super::{LANES, PANEL, STEP, Sums, TILE};
+use super::{LANES, PANEL, PanelSums, STEP, TILE};
 use std::arch::x86_64::*;
 
 /// Channels in registers at a time.
@@ -11,7 +11,7 @@ macro_rules! sums {
         /// # Safety
         /// The processor has these features. Each pointer of `x` leads to `[weights / PANEL][LANES]` words.
         #[target_feature(enable = $features)]
-        pub unsafe fn $name<const B: usize>(weights: &[u32], x: [*const u32; B], sums: &mut [Sums]) {
+        pub unsafe fn $name<const B: usize>(weights: &[u32], x: [*const u32; B], sums: &mut [PanelSums]) {
             for part in 0..PANEL / KEPT {
                 let mut kept = [[$zero; B]; KEPT];
                 for (step, tile) in weights.as_chunks::<TILE>().0.iter().enumerate() {
