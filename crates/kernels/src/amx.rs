@@ -43,9 +43,9 @@ fn permitted() -> bool {
 }
 
 /// Tile registers set up on this thread; given back when dropped.
-pub struct Tiles(());
+struct Registers(());
 
-/// The operand of LDTILECFG: palette 1, eight tiles of 16 rows of 64 bytes.
+/// The operand of LDTILECFG: palette 1 and the shapes of up to sixteen registers, of which there are eight.
 #[repr(C, align(64))]
 struct Configuration {
     palette: u8,
@@ -55,9 +55,9 @@ struct Configuration {
     rows: [u8; 16],
 }
 
-impl Tiles {
-    /// Sets the registers up; none where the unit is not [`available`].
-    pub fn new() -> Option<Self> {
+impl Registers {
+    /// Registers of these shapes, rows and bytes of a row; none where the unit is not [`available`].
+    fn new(shapes: [(u8, u16); 8]) -> Option<Self> {
         if !available() {
             return None;
         }
@@ -68,18 +68,50 @@ impl Tiles {
             row_bytes: [0; 16],
             rows: [0; 16],
         };
-        configuration.row_bytes[..8].fill(64);
-        configuration.rows[..8].fill(16);
+        for (n, (rows, bytes)) in shapes.into_iter().enumerate() {
+            configuration.rows[n] = rows;
+            configuration.row_bytes[n] = bytes;
+        }
         // SAFETY: the unit is there and permitted; the operand has the 64 bytes that are read.
         unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const configuration, options(nostack, readonly)) };
         Some(Self(()))
     }
 }
 
-impl Drop for Tiles {
+impl Drop for Registers {
     fn drop(&mut self) {
-        // SAFETY: a `Tiles` exists only where the unit does.
+        // SAFETY: `Registers` exist only where the unit does.
         unsafe { asm!("tilerelease", options(nostack, nomem)) };
+    }
+}
+
+/// Eight registers of whole tiles, for [`int8`] and [`bf16`].
+pub struct Tiles {
+    _registers: Registers,
+}
+
+impl Tiles {
+    /// Sets the registers up; none where the unit is not [`available`].
+    pub fn new() -> Option<Self> {
+        let _registers = Registers::new([(16, 64); 8])?;
+        Some(Self { _registers })
+    }
+}
+
+/// Registers for [`scores`] and [`mix`]: register 5 holds left tiles of half the words, register 7 right tiles of half the
+/// words, the others whole tiles.
+pub struct AttentionTiles {
+    _registers: Registers,
+}
+
+impl AttentionTiles {
+    /// Sets the registers up; none where the unit is not [`available`].
+    pub fn new() -> Option<Self> {
+        let mut shapes = [(16, 64); 8];
+        shapes[5] = (16, 32);
+        shapes[7] = (8, 64);
+        let _registers = Registers::new(shapes)?;
+        Some(Self { _registers })
     }
 }
 
@@ -154,6 +186,123 @@ kernel!(
     bf16,
     "tdpbf16ps"
 );
+
+/// Scores of one head: for each pointer of `keys` the sixteen keys' products with sixteen queries.
+///
+/// `queries` is `steps` right tiles, each entry of `keys` leads to as many left tiles; `steps` is 1 or 2. `scores` receives a
+/// tile of f32 a pointer.
+///
+/// # Safety
+/// The pointers lead to `steps` whole tiles of bfloat16 each.
+pub unsafe fn scores(
+    _tiles: &AttentionTiles,
+    queries: *const u32,
+    keys: &[*const u32],
+    steps: usize,
+    scores: &mut [[f32; TILE]],
+) {
+    assert!(scores.len() == keys.len() && (1..=2).contains(&steps));
+    macro_rules! run {
+        ($($first:literal)?, $($each:literal),*) => {
+            asm!(
+                "tileloadd tmm6, [{queries} + {stride}*1]",
+                $($first,)?
+                "2:",
+                "mov {key}, [{keys}]",
+                "tilezero tmm0",
+                "tileloadd tmm4, [{key} + {stride}*1]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                $($each,)*
+                "tilestored [{scores} + {stride}*1], tmm0",
+                "add {keys}, 8",
+                "add {scores}, 1024",
+                "dec {count}",
+                "jnz 2b",
+                queries = in(reg) queries,
+                keys = inout(reg) keys.as_ptr() => _,
+                key = out(reg) _,
+                scores = inout(reg) scores.as_mut_ptr() => _,
+                count = inout(reg) keys.len() => _,
+                stride = in(reg) 64usize,
+                out("tmm0") _, out("tmm2") _, out("tmm3") _, out("tmm4") _, out("tmm6") _,
+                options(nostack),
+            )
+        };
+    }
+    match (keys.len(), steps) {
+        (0, _) => {}
+        // SAFETY (both): the caller's promise; `scores` has a tile for each key pointer.
+        (_, 1) => unsafe { run!(,) },
+        _ => unsafe {
+            run!(
+                "tileloadd tmm3, [{queries} + {stride}*1 + 1024]",
+                "tileloadd tmm2, [{key} + {stride}*1 + 1024]",
+                "tdpbf16ps tmm0, tmm2, tmm3"
+            )
+        },
+    }
+}
+
+/// Values of one head mixed by shares: `out` `[channels][16]` of f32 is the sum over blocks of sixteen rows of values times shares.
+///
+/// Each pointer of `values` leads to `[channels][16]` bfloat16, `shares` holds `[8][16]` words a block, each of two rows'
+/// shares; `channels` is 32 or 64.
+///
+/// # Safety
+/// The pointers of `values` lead to that many values.
+pub unsafe fn mix(
+    _tiles: &AttentionTiles,
+    values: &[*const u16],
+    shares: &[[u32; TILE / 2]],
+    channels: usize,
+    out: &mut [[f32; TILE]],
+) {
+    assert!(values.len() == shares.len() && [32, 64].contains(&channels) && out.len() == channels / 16);
+    macro_rules! run {
+        ($($zero:literal),*; $($each:literal),*; $($store:literal),*) => {
+            asm!(
+                "tilezero tmm0",
+                "tilezero tmm1",
+                $($zero,)*
+                "2:",
+                "mov {value}, [{values}]",
+                "tileloadd tmm7, [{shares} + {stride}*1]",
+                "tileloadd tmm5, [{value} + {half}*1]",
+                "tdpbf16ps tmm0, tmm5, tmm7",
+                "tileloadd tmm5, [{value} + {half}*1 + 512]",
+                "tdpbf16ps tmm1, tmm5, tmm7",
+                $($each,)*
+                "add {values}, 8",
+                "add {shares}, 512",
+                "dec {count}",
+                "jnz 2b",
+                "tilestored [{out} + {stride}*1], tmm0",
+                "tilestored [{out} + {stride}*1 + 1024], tmm1",
+                $($store,)*
+                values = inout(reg) values.as_ptr() => _,
+                value = out(reg) _,
+                shares = inout(reg) shares.as_ptr() => _,
+                count = inout(reg) values.len() => _,
+                out = in(reg) out.as_mut_ptr(),
+                stride = in(reg) 64usize,
+                half = in(reg) 32usize,
+                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _, out("tmm5") _, out("tmm7") _,
+                options(nostack),
+            )
+        };
+    }
+    match (values.len(), channels) {
+        (0, _) => out.as_flattened_mut().fill(0.0),
+        // SAFETY (both): the caller's promise; `shares` and `out` were checked.
+        (_, 32) => unsafe { run!(;;) },
+        _ => unsafe {
+            run!("tilezero tmm2", "tilezero tmm3";
+                "tileloadd tmm5, [{value} + {half}*1 + 1024]", "tdpbf16ps tmm2, tmm5, tmm7",
+                "tileloadd tmm5, [{value} + {half}*1 + 1536]", "tdpbf16ps tmm3, tmm5, tmm7";
+                "tilestored [{out} + {stride}*1 + 2048], tmm2", "tilestored [{out} + {stride}*1 + 3072], tmm3")
+        },
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -219,9 +219,10 @@ impl<'a> Strip<'a> {
                 blocks,
             })
         });
+        let heads = encoder.config.heads;
         let store = || {
             (0..blocks)
-                .map(|_| RwLock::new(KeysValues::new(packed.arithmetic, hidden)))
+                .map(|_| RwLock::new(KeysValues::new(packed.arithmetic, heads, hidden / heads)))
                 .collect()
         };
         Self {
