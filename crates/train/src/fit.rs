@@ -6,13 +6,16 @@
 //! been.
 
 use crate::chance::Chance;
+use crate::checkpoint::{restore, snapshot};
 use crate::optim::{Optimizer, learn_words};
-use crate::recipe::{PrecisionChoice, Train, Weighting};
+use crate::parts::micro_batches;
+use crate::recipe::{PrecisionChoice, Train};
+use crate::report::{EvaluationReport, Event, StepReport, task_report};
 use crate::schedule;
 use crate::stop::EarlyStop;
+use crate::weighting::class_weights;
 use poststelle_kernels::{Precision, UnsupportedPrecision};
 use poststelle_labels::ClassIndex;
-use poststelle_measure::{Confusion, Scores};
 use poststelle_nn::Logits;
 use poststelle_nn::encode::{Batch, Encoding};
 use poststelle_nn::encoder::{Linear, Mode, Noise};
@@ -37,66 +40,6 @@ pub struct Goal {
     pub classes: usize,
     /// Factor of its loss.
     pub weight: f32,
-}
-
-/// What just happened.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Event {
-    /// One update was made.
-    Step(StepReport),
-    /// The validation examples were classified.
-    Evaluated(EvaluationReport),
-}
-
-/// One update.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct StepReport {
-    /// Updates made, this one included.
-    pub step: usize,
-    /// Updates of the whole run if it is not stopped early.
-    pub steps: usize,
-    /// Passes over the data, with the share of the current one.
-    pub epoch: f64,
-    /// Weighted sum over tasks of their mean cross-entropy, in nats.
-    pub loss: f64,
-    /// Learning rate of the topmost layer.
-    pub learning_rate: f32,
-    /// Global norm of the gradients before clipping.
-    pub grad_norm: f64,
-    /// Examples in this update.
-    pub samples: usize,
-    /// Tokens in this update.
-    pub tokens: usize,
-}
-
-/// One evaluation on validation.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct EvaluationReport {
-    /// Passes made over the training data.
-    pub epoch: usize,
-    /// As [`StepReport::loss`], over the validation examples, without smoothing's noise.
-    pub loss: f64,
-    /// Per task: accuracy, macro precision, recall and F1; `None` without labelled examples.
-    pub tasks: Vec<Option<TaskReport>>,
-    /// Mean macro-F1 of the tasks.
-    pub macro_f1: f64,
-    /// Whether it is the best so far.
-    pub best: bool,
-    /// Whether the run ends here for want of a better one.
-    pub stopped: bool,
-}
-
-/// One task's part of an evaluation.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct TaskReport {
-    /// Right / labelled.
-    pub accuracy: f64,
-    /// Mean over labels.
-    pub macro_precision: f64,
-    /// Mean over labels.
-    pub macro_recall: f64,
-    /// Mean over labels.
-    pub macro_f1: f64,
 }
 
 /// Why training cannot start or go on.
@@ -480,73 +423,6 @@ impl Iterator for Fit<'_> {
     }
 }
 
-/// Splits consecutive texts into parts of at most `most` texts and about `tokens` tokens; yields their sizes.
-fn micro_batches(lengths: &[usize], most: usize, tokens: usize) -> impl Iterator<Item = usize> + '_ {
-    let mut rest = lengths;
-    std::iter::from_fn(move || {
-        let mut sum = 0;
-        let fits = |length: &&usize| {
-            sum += **length;
-            sum <= tokens
-        };
-        let count = rest
-            .iter()
-            .take(most)
-            .take_while(fits)
-            .count()
-            .max(1)
-            .min(rest.len());
-        rest = &rest[count..];
-        (count > 0).then_some(count)
-    })
-}
-
-/// Scores argmax answers; ties go to the lower class.
-fn task_report(logits: &Logits, gold: &[Option<ClassIndex>]) -> Option<TaskReport> {
-    let predicted: Vec<usize> = (0..logits.rows()).map(|row| argmax(logits.row(row))).collect();
-    let gold: Vec<Option<usize>> = gold.iter().map(|class| class.map(ClassIndex::position)).collect();
-    let confusion =
-        Confusion::count(logits.classes(), &gold, &predicted).expect("classes come from the same schema");
-    let scores = Scores::of(&confusion)?;
-    Some(TaskReport {
-        accuracy: scores.accuracy,
-        macro_precision: scores.macro_precision,
-        macro_recall: scores.macro_recall,
-        macro_f1: scores.macro_f1,
-    })
-}
-
-/// Position of the largest value, the first of equals.
-fn argmax(row: &[f32]) -> usize {
-    let better = |best: usize, i: usize| if row[i] > row[best] { i } else { best };
-    (0..row.len()).fold(0, better)
-}
-
-/// Each class's factor in the loss, mean 1 over the labelled examples; 0 for a class without any.
-fn class_weights(weighting: Weighting, classes: usize, gold: &[Option<ClassIndex>]) -> Vec<f32> {
-    let mut counts = vec![0usize; classes];
-    for class in gold.iter().flatten() {
-        counts[class.position()] += 1;
-    }
-    let raw: Vec<f64> = counts
-        .iter()
-        .map(|count| match (weighting, *count) {
-            (Weighting::None, _) => 1.0,
-            (_, 0) => 0.0,
-            (Weighting::Balanced, n) => 1.0 / n as f64,
-            (Weighting::SqrtBalanced, n) => 1.0 / (n as f64).sqrt(),
-        })
-        .collect();
-    let labelled: usize = counts.iter().sum();
-    let mass: f64 = raw
-        .iter()
-        .zip(&counts)
-        .map(|(weight, count)| weight * *count as f64)
-        .sum();
-    let scale = if mass > 0.0 { labelled as f64 / mass } else { 1.0 };
-    raw.into_iter().map(|weight| (weight * scale) as f32).collect()
-}
-
 /// Heads with small random weights, as BERT's initialisation has them, and zero bias.
 fn new_heads(goals: &[Goal], hidden: usize, seed: u64) -> Vec<Linear> {
     let mut chance = Chance::new(seed, 0);
@@ -558,56 +434,4 @@ fn new_heads(goals: &[Goal], hidden: usize, seed: u64) -> Vec<Linear> {
         head
     };
     goals.iter().map(head).collect()
-}
-
-/// A copy of every tensor that may have learned.
-pub(crate) fn snapshot(network: &mut Network, words: bool) -> Vec<Vec<f32>> {
-    let mut all: Vec<Vec<f32>> = network
-        .parameters()
-        .into_iter()
-        .map(|p| p.values.to_vec())
-        .collect();
-    if words {
-        let elements = network.encoder.config.vocabulary * network.encoder.config.hidden;
-        all.push(network.encoder.words.own(elements).clone());
-    }
-    all
-}
-
-/// Puts a [`snapshot`] back.
-pub(crate) fn restore(network: &mut Network, snapshot: Vec<Vec<f32>>) {
-    let dense = network.parameters().len();
-    for (parameter, values) in network.parameters().into_iter().zip(&snapshot) {
-        parameter.values.copy_from_slice(values);
-    }
-    if let Some(words) = snapshot.into_iter().nth(dense) {
-        network.encoder.words = poststelle_nn::encoder::WordTable::Owned(words);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parts_hold_every_text_once_within_their_budget() {
-        let sizes: Vec<usize> = micro_batches(&[5, 5, 20, 3, 3, 3], 2, 10).collect();
-        assert_eq!(sizes, [2, 1, 2, 1]);
-        assert_eq!(micro_batches(&[], 2, 10).count(), 0);
-    }
-
-    #[test]
-    fn class_weights_have_mean_one_over_the_examples() {
-        let gold: Vec<_> = [0, 0, 0, 1, 3]
-            .iter()
-            .map(|c| Some(ClassIndex(*c)))
-            .chain([None])
-            .collect();
-        assert_eq!(class_weights(Weighting::None, 4, &gold), [1.0; 4]);
-        for weighting in [Weighting::Balanced, Weighting::SqrtBalanced] {
-            let weights = class_weights(weighting, 4, &gold);
-            assert!((weights[0] * 3.0 + weights[1] + weights[3] - 5.0).abs() < 1e-5);
-            assert!(weights[1] > weights[0] && weights[2] == 0.0);
-        }
-    }
 }

@@ -10,12 +10,16 @@ pub mod fit;
 pub mod hybrid;
 pub mod linear;
 mod optim;
+mod parts;
 pub mod recipe;
+pub mod report;
 pub mod run;
 mod schedule;
 mod stop;
+mod weighting;
 
 pub use checkpoint::CheckpointError;
-pub use fit::{Event, Examples, Fit, FitError, Goal};
+pub use fit::{Examples, Fit, FitError, Goal};
 pub use recipe::{Recipe, RecipeError};
+pub use report::Event;
 pub use run::{Base, Inputs, Observed, Outcome, RunError};

@@ -1,8 +1,9 @@
 //! One run: a recipe and its datasets become the models of a bundle, calibrated and measured on validation.
 
 use crate::calibrate::{self, Calibrated};
-use crate::fit::{Event, Examples, Fit, FitError, Goal};
+use crate::fit::{Examples, Fit, FitError, Goal};
 use crate::recipe::{Kind, Recipe};
+use crate::report::Event;
 use crate::{CheckpointError, hybrid, linear};
 use poststelle_corpus::Dataset;
 use poststelle_kernels::Precision;

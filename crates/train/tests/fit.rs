@@ -4,8 +4,8 @@
 use poststelle_labels::ClassIndex;
 use poststelle_nn::encode::Encoding;
 use poststelle_nn::{Network, Pooling, hf};
-use poststelle_train::fit::{EvaluationReport, Event};
 use poststelle_train::recipe::{PrecisionChoice, Train, Weighting};
+use poststelle_train::report::{EvaluationReport, Event};
 use poststelle_train::{Examples, Fit, FitError, Goal};
 use std::path::PathBuf;
 

@@ -3,7 +3,7 @@
 use crate::output::Output;
 use indicatif::{ProgressBar, ProgressStyle};
 use poststelle_kernels::Precision;
-use poststelle_train::fit::{EvaluationReport, Event, StepReport};
+use poststelle_train::report::{EvaluationReport, Event, StepReport};
 use poststelle_train::run::Observed;
 use serde_json::json;
 use std::time::{Duration, Instant};
