@@ -7,6 +7,7 @@ mod calibrate;
 mod chance;
 mod checkpoint;
 pub mod fit;
+pub mod frozen;
 pub mod hybrid;
 pub mod linear;
 mod optim;
@@ -19,7 +20,8 @@ mod stop;
 mod weighting;
 
 pub use checkpoint::CheckpointError;
-pub use fit::{Examples, Fit, FitError, Goal};
+pub use fit::{Examples, Fit, FitError, Goal, Memory};
+pub use frozen::{Cache, FrozenError};
 pub use recipe::{Recipe, RecipeError};
 pub use report::Event;
 pub use run::{Base, Inputs, Observed, Outcome, RunError};
