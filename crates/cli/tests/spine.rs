@@ -229,15 +229,18 @@ fn outputs_of_frozen_layers_stay_only_where_they_are_wanted() {
     )
     .unwrap();
     let (recipe, kept) = (at("recipe.toml"), at("kept"));
-    let train = |bundle: &str, more: &[&str]| -> (String, Vec<u8>) {
+    let train = |bundle: &str, more: &[&str]| -> (String, Vec<Vec<u8>>) {
         let bundle = at("out").join(bundle);
         let mut args = vec!["train", "--recipe", text(&recipe), "--out", text(&bundle)];
         args.push("--accept-findings");
         args.extend(more);
         let trained = poststelle(&args);
         assert!(trained.status.success(), "{}", said(&trained));
-        let weights = std::fs::read(bundle.join("encoder.safetensors")).unwrap();
-        (said(&trained), weights)
+        let weights = (0..3).map(|n| {
+            let file = format!("tasks/{n}/model.safetensors");
+            std::fs::read(bundle.join(&file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+        });
+        (said(&trained), weights.collect())
     };
     let (told, passing) = train("passing", &[]);
     assert!(

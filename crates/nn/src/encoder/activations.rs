@@ -46,7 +46,7 @@ impl Activations {
     pub fn bytes(&self) -> usize {
         let buffers = self.states.iter().chain([&self.sums]);
         let tapes: usize = self.tapes.iter().map(Tape::bytes).sum();
-        buffers.map(|buffer| bytes(buffer)).sum::<usize>() + tapes + self.scratch.bytes()
+        buffers.map(bytes).sum::<usize>() + tapes + self.scratch.bytes()
     }
 
     /// At least as many buffers as the mode needs.
