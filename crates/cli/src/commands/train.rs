@@ -1,6 +1,7 @@
 //! `train`: one run from a recipe to a bundle, tracked.
 
 pub mod data;
+mod pace;
 mod watch;
 
 use crate::commands::predict::Precision;
@@ -12,7 +13,7 @@ use poststelle_measure::{Evaluation, Seed};
 use poststelle_nn::bundle;
 use poststelle_nn::hybrid::Side;
 use poststelle_train::recipe::{Gate, Kind};
-use poststelle_train::{Base, FitError, Inputs, Outcome, Recipe, RunError, run};
+use poststelle_train::{Base, Cache, FitError, Inputs, Outcome, Recipe, RunError, run};
 use std::path::{Path, PathBuf};
 use watch::Watch;
 
@@ -20,8 +21,9 @@ use watch::Watch;
 ///
 /// Reads the recipe, checks the data, trains the linear model, the encoder or both, fits temperatures and bands on
 /// validation and writes the bundle with its history and figures; of a hybrid it also tells what each of its two models
-/// reaches alone. Stopped runs go on from --checkpoints. A run that
-/// misses its gate ends refused; its bundle is kept.
+/// reaches alone. Stopped runs go on from --checkpoints. A run that misses its gate ends refused; its bundle is kept.
+/// With train.freeze_layers the frozen layers are run once and what they say of each mail is kept on the disk of --out
+/// until the run ends; it derives from mail, so only --keep-frozen keeps it longer.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Every setting of the run
@@ -36,6 +38,9 @@ pub struct Args {
     /// Directory for checkpoints; a run that finds some goes on from them
     #[arg(long, value_name = "DIR")]
     checkpoints: Option<PathBuf>,
+    /// Directory where the frozen layers' outputs stay for later runs over the same mails
+    #[arg(long, value_name = "DIR")]
+    keep_frozen: Option<PathBuf>,
     /// Train although the data checks found errors
     #[arg(long)]
     accept_findings: bool,
@@ -51,6 +56,7 @@ pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
         set,
         out: folder,
         checkpoints,
+        keep_frozen,
         accept_findings,
         json,
     } = args;
@@ -65,14 +71,11 @@ pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
         Kind::Linear => None,
         Kind::Encoder | Kind::Hybrid => Some(fetch(&recipe.model.base, out)?),
     };
-    let validation = fit(
-        &recipe,
-        &datasets,
-        base.as_ref(),
-        checkpoints.as_deref(),
-        &folder,
-        out,
-    )?;
+    let keep = Keep {
+        checkpoints: checkpoints.as_deref(),
+        frozen: keep_frozen.as_deref(),
+    };
+    let validation = fit(&recipe, &datasets, base.as_ref(), keep, &folder, out)?;
     let mut report = serde_json::json!({ "bundle": folder, "validation": validation });
     if let Some(test) = &datasets.test {
         let predictor = super::predict::open_bundle(&folder, Precision::default())?.predictor;
@@ -122,12 +125,21 @@ pub fn fetch(name: &str, out: &mut Output) -> Result<Base, Failure> {
     })
 }
 
+/// What of a run stays beside its bundle.
+#[derive(Clone, Copy, Default)]
+pub struct Keep<'a> {
+    /// Where its checkpoints stay.
+    pub checkpoints: Option<&'a Path>,
+    /// Where the outputs of its frozen layers stay.
+    pub frozen: Option<&'a Path>,
+}
+
 /// Trains, tells how it goes, writes the bundle and returns the figures on validation.
 pub fn fit(
     recipe: &Recipe,
     datasets: &Datasets,
     base: Option<&Base>,
-    checkpoints: Option<&Path>,
+    keep: Keep<'_>,
     folder: &Path,
     out: &mut Output,
 ) -> Result<Evaluation, Failure> {
@@ -136,7 +148,7 @@ pub fn fit(
         validation,
         test: _,
     } = datasets;
-    if let Some(folder) = checkpoints {
+    if let Some(folder) = keep.checkpoints {
         std::fs::create_dir_all(folder)?;
     }
     out.note(format!(
@@ -151,12 +163,17 @@ pub fn fit(
         .map(|task| task.name().to_string())
         .collect();
     let mut watch = Watch::new(out, names);
+    let beside = match folder.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
     let inputs = Inputs {
         recipe,
         learning,
         validation,
         base,
-        checkpoints,
+        checkpoints: keep.checkpoints,
+        frozen: Some(keep.frozen.map_or(Cache::Passing(beside), Cache::Kept)),
     };
     let now = crate::clock::now();
     let written_by = concat!("poststelle ", env!("CARGO_PKG_VERSION"));
@@ -225,6 +242,8 @@ fn failure(error: RunError) -> Failure {
     match error {
         RunError::NoBase | RunError::Linear(_) => Failure::misused(error),
         RunError::Fit(FitError::Diverged { .. }) => Failure::broken(error),
+        RunError::Fit(FitError::Outputs(_)) => Failure::broken(error)
+            .hint("make room on that disk, or name a directory on another with --keep-frozen"),
         RunError::Fit(_) => Failure::misused(error),
         RunError::Checkpoint(_) => {
             Failure::misused(error).hint("remove the checkpoints, or name another --checkpoints directory")
