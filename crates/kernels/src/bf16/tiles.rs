@@ -17,6 +17,8 @@ const DEPTH: usize = 2 * STEP;
 const BLOCK_STEPS: usize = 16;
 /// Panels of columns worked on at a time: with sixteen steps 512 KiB.
 const BLOCK_PANELS: usize = 32;
+/// Panels packed side by side: where lines are neighbours in memory, four cache lines of a row of them are read at a time.
+const TOGETHER: usize = 4;
 
 thread_local! {
     /// Packed operands, their memory kept from product to product.
@@ -141,42 +143,26 @@ fn lanes(count: usize) -> __mmask16 {
 
 /// Packs `[lines, k]` to `[lines / SIDE][k / DEPTH]` tiles, zero where there is no value.
 fn pack(view: View<'_>, role: Role, words: &mut Aligned<u32>) {
-    let panel = view.cols.div_ceil(DEPTH) * TILE;
+    let steps = view.cols.div_ceil(DEPTH);
+    let panel = steps * TILE;
     words.resize(view.rows.div_ceil(SIDE) * panel);
-    words
-        .par_chunks_mut(panel)
-        .enumerate()
-        .for_each(|(number, words)| {
-            let first = number * SIDE;
-            let count = SIDE.min(view.rows - first);
-            for (step, words) in words.as_chunks_mut::<TILE>().0.iter_mut().enumerate() {
-                let depth = step * DEPTH..view.cols.min((step + 1) * DEPTH);
-                // SAFETY: AMX comes with AVX-512 BF16.
-                unsafe {
-                    if view.col_stride == 1 {
-                        along(
-                            view,
-                            first,
-                            count,
-                            depth.start,
-                            depth.len(),
-                            role == Role::Right,
-                            words,
-                        );
-                    } else {
-                        across(
-                            view,
-                            first,
-                            count,
-                            depth.start,
-                            depth.len(),
-                            role == Role::Left,
-                            words,
-                        );
-                    }
+    let group = |(number, words): (usize, &mut [u32])| {
+        for step in 0..steps {
+            let depth = step * DEPTH..view.cols.min((step + 1) * DEPTH);
+            for (beside, words) in words.chunks_exact_mut(panel).enumerate() {
+                let first = (number * TOGETHER + beside) * SIDE;
+                let count = SIDE.min(view.rows - first);
+                let (turned, words) = (role == Role::Right, &mut words.as_chunks_mut::<TILE>().0[step]);
+                // SAFETY (both): AMX comes with AVX-512 BF16.
+                if view.col_stride == 1 {
+                    unsafe { along(view, first, count, depth.start, depth.len(), turned, words) };
+                } else {
+                    unsafe { across(view, first, count, depth.start, depth.len(), !turned, words) };
                 }
             }
-        });
+        }
+    };
+    words.par_chunks_mut(TOGETHER * panel).enumerate().for_each(group);
 }
 
 /// A tile of lines that are contiguous along the inner dimension; a row a line unless `turned`.
