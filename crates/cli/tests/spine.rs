@@ -201,3 +201,18 @@ fn wrong_recipes_are_misuse_and_name_what_is_wrong() {
         assert!(!bundle.exists());
     }
 }
+
+#[test]
+fn a_server_without_workers_or_tokens_is_refused() {
+    for (flag, value) in [
+        ("--workers", "0"),
+        ("--workers", "many"),
+        ("--batch-tokens", "1"),
+        ("--batch-tokens", "70000"),
+    ] {
+        let output = poststelle(&["serve", "nowhere", flag, value]);
+        assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+        let said = said(&output);
+        assert!(said.contains(flag) && said.contains(value), "{said}");
+    }
+}
