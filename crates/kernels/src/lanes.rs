@@ -12,11 +12,13 @@ mod attention;
 mod norm;
 mod operand;
 mod product;
+mod words;
 
 pub use attention::{Attention, KeysValues};
 pub use norm::{add_norm, norm};
 pub use operand::Operand;
 pub use product::{Activation, Weights, WeightsError};
+pub use words::Words;
 
 use crate::simd::{Level, level};
 use crate::tile::{SIDE, STEP};

@@ -4,8 +4,9 @@
 //! bundle.toml        what it is: format, schema, dataset, recipe, calibration, metrics, digests of the files below
 //! labels.toml        the schema
 //! words.safetensors  the linear model, if it has one
-//! config.json, tokenizer.json, model.safetensors     the encoder with its heads, in the Hugging Face layout;
-//! tasks/<n>/…        the same once per task where tasks share nothing
+//! config.json, tokenizer.json, model.safetensors     the encoder with its heads, in the Hugging Face layout
+//! packed.safetensors its layers and word pieces in int8, as inference maps them
+//! tasks/<n>/…        weights and packed weights once per task where tasks share nothing
 //! ```
 //!
 //! A bundle is written to a new directory and renamed into place, so there is never half of one. It also opens as a
@@ -21,6 +22,7 @@ pub use save::{SaveError, save};
 pub(crate) use save::{begin, finish, put};
 
 use crate::encode::{Encoder as TextEncoder, Encoding, TokenizerError};
+use crate::encoder::packed::{self, Packed};
 use crate::encoder::{Config, PackError};
 use crate::hf::{self, Checkpoint, CheckpointError};
 use crate::hybrid::{self, Side};
@@ -31,6 +33,7 @@ use crate::words::{self, WordsModel};
 use poststelle_kernels::lanes::Arithmetic;
 use poststelle_labels::{Schema, SchemaError, TaskName};
 use save::digest;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -252,7 +255,7 @@ impl Bundle {
         }
         let encoder = match &manifest.encoder {
             None => None,
-            Some(note) => Some(open_encoder(&folder, note, &schema, arithmetic)?),
+            Some(note) => Some(open_encoder(&folder, note, &schema, &manifest.files, arithmetic)?),
         };
         if words.is_none() && encoder.is_none() {
             return Err(OpenError::Empty { folder });
@@ -372,14 +375,34 @@ fn open_encoder(
     folder: &Path,
     note: &EncoderNote,
     schema: &Schema,
+    files: &BTreeMap<String, String>,
     arithmetic: Arithmetic,
 ) -> Result<EncoderModel, OpenError> {
-    let (text, networks) = read_encoder(folder, note, schema)?;
+    let (config, text) = read_text_encoder(folder, note)?;
     let mut parts = Vec::new();
-    for network in networks {
-        let (tasks, network) = network?;
-        let mut part = Part::new(tasks, network, arithmetic)?;
-        part.network.encoder.forget_layers();
+    for (tasks, place) in places(folder, note, schema) {
+        let file = place.join(packed::FILE);
+        // The words in it are little-endian; what was written before it was is packed now.
+        let mapped = arithmetic == Arithmetic::Int8 && cfg!(target_endian = "little") && file.exists();
+        let part = if mapped {
+            let network = read_network(&place, &tasks, note, schema, config.clone(), hf::Part::AroundMaps)?;
+            let name = place
+                .strip_prefix(folder)
+                .unwrap_or(&place)
+                .join("model.safetensors");
+            let source = files.get(&*name.to_string_lossy()).map_or("", String::as_str);
+            let packed = Packed::open(&file, &config, source)?;
+            Part {
+                tasks,
+                network,
+                packed,
+            }
+        } else {
+            let network = read_network(&place, &tasks, note, schema, config.clone(), hf::Part::Whole)?;
+            let mut part = Part::new(tasks, network, arithmetic)?;
+            part.network.encoder.forget_layers();
+            part
+        };
         parts.push(part);
     }
     Ok(EncoderModel { text, parts })
@@ -394,10 +417,15 @@ pub(crate) fn read_encoder<'a>(
     note: &'a EncoderNote,
     schema: &'a Schema,
 ) -> Result<(TextEncoder, impl ExactSizeIterator<Item = ReadNetwork> + 'a), OpenError> {
+    let (config, text) = read_text_encoder(folder, note)?;
+    Ok((text, read_networks(folder, note, schema, config)))
+}
+
+fn read_text_encoder(folder: &Path, note: &EncoderNote) -> Result<(Config, TextEncoder), OpenError> {
     let config = Config::read(&folder.join("config.json")).map_err(CheckpointError::from)?;
     let text = TextEncoder::open(folder, note.max_tokens.min(config.longest()), &note.prefix)?;
     text.check_rows(config.vocabulary)?;
-    Ok((text, read_networks(folder, note, schema, config)))
+    Ok((config, text))
 }
 
 fn read_networks<'a>(
@@ -406,32 +434,47 @@ fn read_networks<'a>(
     schema: &'a Schema,
     config: Config,
 ) -> impl ExactSizeIterator<Item = ReadNetwork> + 'a {
+    places(folder, note, schema)
+        .into_iter()
+        .map(move |(tasks, place)| {
+            let network = read_network(&place, &tasks, note, schema, config.clone(), hf::Part::Whole)?;
+            Ok((tasks, network))
+        })
+}
+
+/// The tasks of each network, as positions in the schema, and its directory.
+fn places(folder: &Path, note: &EncoderNote, schema: &Schema) -> Vec<(Vec<usize>, PathBuf)> {
     let all: Vec<usize> = (0..schema.tasks().len()).collect();
-    let groups = match note.sharing {
-        Sharing::SingleTask if all.len() > 1 => all.chunks(1).map(<[usize]>::to_vec).collect(),
-        _ => vec![all],
-    };
-    let single = groups.len() > 1;
-    groups.into_iter().enumerate().map(move |(n, tasks)| {
-        let place = if single {
-            folder.join("tasks").join(n.to_string())
-        } else {
-            folder.to_path_buf()
-        };
-        let checkpoint = Checkpoint::open(&place)?;
-        let encoder = checkpoint.encoder(config.clone())?;
-        let mut heads = Vec::new();
-        for task in &tasks {
-            let task = &schema.tasks()[*task];
-            let name = format!("heads.{}", task.name());
-            heads.push(hf::read_linear(&checkpoint, &name, task.len(), config.hidden)?);
+    match note.sharing {
+        Sharing::SingleTask if all.len() > 1 => {
+            let place = |task: usize| folder.join("tasks").join(task.to_string());
+            all.into_iter().map(|task| (vec![task], place(task))).collect()
         }
-        let network = Network {
-            encoder,
-            pooling: note.pooling,
-            heads,
-        };
-        Ok((tasks, network))
+        _ => vec![(all, folder.to_path_buf())],
+    }
+}
+
+fn read_network(
+    place: &Path,
+    tasks: &[usize],
+    note: &EncoderNote,
+    schema: &Schema,
+    config: Config,
+    part: hf::Part,
+) -> Result<Network, OpenError> {
+    let hidden = config.hidden;
+    let checkpoint = Checkpoint::open(place)?;
+    let encoder = checkpoint.part(config, part)?;
+    let mut heads = Vec::new();
+    for task in tasks {
+        let task = &schema.tasks()[*task];
+        let name = format!("heads.{}", task.name());
+        heads.push(hf::read_linear(&checkpoint, &name, task.len(), hidden)?);
+    }
+    Ok(Network {
+        encoder,
+        pooling: note.pooling,
+        heads,
     })
 }
 

@@ -11,11 +11,12 @@ mod activations;
 mod config;
 mod infer;
 mod layer;
+pub(crate) mod packed;
 mod weights;
 
 pub use activations::Activations;
 pub use config::{Architecture, Config, ConfigError, amend};
-pub use infer::{PackError, Packed};
+pub use packed::{PackError, Packed};
 pub use weights::{Body, Element, Layer, Linear, Norm, Parameter, RowGradients, WordTable};
 
 use crate::encode::Batch;

@@ -71,9 +71,25 @@ pub enum CheckpointError {
 /// The weight files of one folder, mapped.
 pub struct Checkpoint {
     folder: PathBuf,
-    shards: Vec<(PathBuf, Arc<Mmap>)>,
-    /// Tensor name to shard, and its prefix-free name.
-    index: BTreeMap<String, usize>,
+    shards: Vec<Arc<Mmap>>,
+    index: BTreeMap<String, Place>,
+}
+
+/// Where a tensor is.
+struct Place {
+    shard: usize,
+    range: std::ops::Range<usize>,
+    shape: Vec<usize>,
+    dtype: Dtype,
+}
+
+/// Which tensors of an encoder are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// All.
+    Whole,
+    /// All but the layers' linear maps, which stay empty: they are read packed from elsewhere.
+    AroundMaps,
 }
 
 impl Checkpoint {
@@ -90,10 +106,17 @@ impl Checkpoint {
         let mut index = BTreeMap::new();
         for (n, path) in files.into_iter().enumerate() {
             let map = Arc::new(map(&path)?);
-            for name in parse(&path, &map)?.names() {
-                index.insert(name.to_owned(), n);
+            for (name, view) in parse(&path, &map)?.tensors() {
+                let start = view.data().as_ptr().addr() - map.as_ptr().addr();
+                let place = Place {
+                    shard: n,
+                    range: start..start + view.data().len(),
+                    shape: view.shape().to_vec(),
+                    dtype: view.dtype(),
+                };
+                index.insert(name, place);
             }
-            shards.push((path, map));
+            shards.push(map);
         }
         Ok(Self {
             folder: folder.to_path_buf(),
@@ -120,22 +143,19 @@ impl Checkpoint {
         name: &str,
         shape: &[usize],
     ) -> Result<(Arc<Mmap>, std::ops::Range<usize>, Element), CheckpointError> {
-        let missing = || CheckpointError::Missing {
+        let place = self.index.get(name).ok_or_else(|| CheckpointError::Missing {
             folder: self.folder.clone(),
             name: name.to_owned(),
-        };
-        let (path, map) = &self.shards[*self.index.get(name).ok_or_else(missing)?];
-        let tensors = parse(path, map)?;
-        let view = tensors.tensor(name).map_err(|_| missing())?;
-        if view.shape() != shape {
-            let (found, expected) = (view.shape().to_vec(), shape.to_vec());
+        })?;
+        if place.shape != shape {
+            let (found, expected) = (place.shape.clone(), shape.to_vec());
             return Err(CheckpointError::Shape {
                 name: name.to_owned(),
                 found,
                 expected,
             });
         }
-        let element = match view.dtype() {
+        let element = match place.dtype {
             Dtype::F32 => Element::F32,
             Dtype::F16 => Element::F16,
             Dtype::BF16 => Element::Bf16,
@@ -146,12 +166,16 @@ impl Checkpoint {
                 });
             }
         };
-        let start = view.data().as_ptr().addr() - map.as_ptr().addr();
-        Ok((map.clone(), start..start + view.data().len(), element))
+        Ok((self.shards[place.shard].clone(), place.range.clone(), element))
     }
 
     /// Reads the encoder that `config` describes; its word-piece table stays in the file.
     pub fn encoder(&self, config: Config) -> Result<Encoder, CheckpointError> {
+        self.part(config, Part::Whole)
+    }
+
+    /// As [`encoder`](Self::encoder), or without the layers' maps.
+    pub(crate) fn part(&self, config: Config, part: Part) -> Result<Encoder, CheckpointError> {
         let names = Names::of(config.architecture);
         let table = names.words();
         let prefix = ["", "bert.", "distilbert.", "roberta.", "model."]
@@ -162,14 +186,19 @@ impl Checkpoint {
         let at = |name: &str| format!("{prefix}{name}");
         let (map, range, element) = self.locate(&at(table), &[config.vocabulary, hidden])?;
         let mut body = Body::zeros(&config);
+        let maps = names.maps(&config);
         for (name, shape, target) in named(&names, &config, &mut body) {
+            let of_map = || name.rsplit_once('.').is_some_and(|(map, _)| maps.contains(map));
+            if part == Part::AroundMaps && of_map() {
+                continue;
+            }
             let mut name = at(&name);
             if !self.contains(&name) {
                 name = old_name(&name);
             }
             target.copy_from_slice(&self.tensor(&name, &shape)?);
         }
-        Ok(Encoder {
+        let mut encoder = Encoder {
             config,
             words: WordTable::Mapped {
                 map,
@@ -177,7 +206,11 @@ impl Checkpoint {
                 element,
             },
             body,
-        })
+        };
+        if part == Part::AroundMaps {
+            encoder.forget_layers();
+        }
+        Ok(encoder)
     }
 }
 
@@ -395,7 +428,7 @@ fn bytes(values: &[f32]) -> Vec<u8> {
 }
 
 #[allow(unsafe_code)]
-fn map(path: &Path) -> Result<Mmap, CheckpointError> {
+pub(crate) fn map(path: &Path) -> Result<Mmap, CheckpointError> {
     let read = |source| CheckpointError::Read {
         path: path.to_path_buf(),
         source,
@@ -455,6 +488,15 @@ impl Names {
 
     fn words(&self) -> &'static str {
         "embeddings.word_embeddings.weight"
+    }
+
+    /// The linear maps of all layers.
+    fn maps(&self, config: &Config) -> BTreeSet<String> {
+        let maps = |n| {
+            let [q, k, v, out, _, up, down, _] = self.layer(n);
+            [q, k, v, out, up, down]
+        };
+        (0..config.layers).flat_map(maps).collect()
     }
 
     /// Query, key, value, attention output, its norm, up, down, output norm.

@@ -7,7 +7,7 @@ mod plain;
 #[cfg(target_arch = "x86_64")]
 mod wide;
 
-use super::{Arithmetic, LANES, Lanes, Operand, PANEL, STEP};
+use super::{Arithmetic, LANES, Lanes, Operand, PANEL, STEP, Words};
 use crate::aligned::Aligned;
 #[cfg(target_arch = "x86_64")]
 use crate::amx;
@@ -29,6 +29,13 @@ pub enum Activation {
 pub enum WeightsError {
     /// An element or a bias of this output channel is infinite or no number.
     NotFinite(usize),
+    /// Packed words are fewer or more than the map has.
+    Length {
+        /// As given.
+        found: usize,
+        /// Of a map of this shape.
+        expected: usize,
+    },
     /// The processor lacks the arithmetic.
     Unsupported(crate::UnsupportedPrecision),
 }
@@ -40,6 +47,7 @@ impl std::fmt::Display for WeightsError {
                 f,
                 "output channel {channel} has a weight that is not a finite number"
             ),
+            Self::Length { found, expected } => write!(f, "{found} packed words, expected {expected}"),
             Self::Unsupported(reason) => reason.fmt(f),
         }
     }
@@ -54,7 +62,7 @@ pub struct Weights {
     arithmetic: Arithmetic,
     inputs: usize,
     outputs: usize,
-    words: Aligned<u32>,
+    words: Words,
     /// Of each channel: the size of one step, that times the sum of its steps, and the bias.
     channels: Vec<[f32; 3]>,
 }
@@ -110,9 +118,50 @@ impl Weights {
             arithmetic,
             inputs,
             outputs,
+            words: words.into(),
+            channels,
+        })
+    }
+
+    /// Takes over what [`words`](Self::words) and [`channels`](Self::channels) of the same map gave on any machine.
+    ///
+    /// # Errors
+    /// [`WeightsError::Length`] where `words` are not those of `inputs` values for each channel,
+    /// [`WeightsError::NotFinite`], [`WeightsError::Unsupported`].
+    pub fn packed(
+        arithmetic: Arithmetic,
+        inputs: usize,
+        words: Words,
+        channels: Vec<[f32; 3]>,
+    ) -> Result<Self, WeightsError> {
+        arithmetic.supported().map_err(WeightsError::Unsupported)?;
+        let outputs = channels.len();
+        let expected = outputs.div_ceil(PANEL) * PANEL * arithmetic.words(inputs);
+        if words.len() != expected {
+            let found = words.len();
+            return Err(WeightsError::Length { found, expected });
+        }
+        let finite = |channel: &[f32; 3]| channel.iter().all(|x| x.is_finite());
+        if let Some(channel) = channels.iter().position(|channel| !finite(channel)) {
+            return Err(WeightsError::NotFinite(channel));
+        }
+        Ok(Self {
+            arithmetic,
+            inputs,
+            outputs,
             words,
             channels,
         })
+    }
+
+    /// The packed words, `[panels][steps][PANEL][STEP]`; the same on every machine.
+    pub fn words(&self) -> &[u32] {
+        &self.words
+    }
+
+    /// Of each channel: the size of one step, that times the sum of its steps, and the bias.
+    pub fn channels(&self) -> &[[f32; 3]] {
+        &self.channels
     }
 
     /// Width of the output.
@@ -455,6 +504,29 @@ mod tests {
         weights.product(&operand, Activation::None, &mut out);
         assert!(out[..LANES].iter().all(|x| *x == 3.0));
         assert!(out[LANES..].iter().all(|x| (*x - 5.0).abs() < 1e-6));
+    }
+
+    #[test]
+    fn packed_words_serve_from_shared_bytes() {
+        let (weight, bias) = (wave(40 * 70, 0.37), wave(40, 0.9));
+        let own = Weights::new(Arithmetic::Int8, &weight, &bias).unwrap();
+        let bytes: Vec<u8> = own.words().iter().flat_map(|word| word.to_le_bytes()).collect();
+        let (bytes, length) = (std::sync::Arc::new(bytes), own.words().len());
+        let words = |range| Words::shared(bytes.clone(), range);
+        let packed = |words| Weights::packed(Arithmetic::Int8, 70, words, own.channels().to_vec());
+        let shared = packed(words(0..4 * length).unwrap()).unwrap();
+        let mut operand = Operand::default();
+        operand.set(Arithmetic::Int8, &blocks(&wave(3 * 70, 0.71), 70), 70);
+        let run = |weights: &Weights| {
+            let mut out = vec![0.0; 40 * LANES];
+            weights.product(&operand, Activation::None, &mut out);
+            out
+        };
+        assert_eq!(run(&shared), run(&own));
+        assert!(words(0..4 * length + 4).is_none() && words(0..5).is_none());
+        let short = packed(words(0..4 * length - 4).unwrap()).err();
+        let (found, expected) = (length - 1, length);
+        assert_eq!(short, Some(WeightsError::Length { found, expected }));
     }
 
     #[test]

@@ -2,10 +2,12 @@
 
 use super::{Manifest, Models};
 use crate::encode;
-use crate::encoder::{Config, Linear, amend};
+use crate::encoder::packed::{self, Packed};
+use crate::encoder::{Config, Linear, PackError, amend};
 use crate::folder::Half;
 use crate::hf::{self, CheckpointError};
 use crate::words;
+use poststelle_kernels::lanes::Arithmetic;
 use poststelle_labels::Schema;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -32,6 +34,9 @@ pub enum SaveError {
     /// The encoder's weights cannot be written.
     #[error(transparent)]
     Weights(#[from] CheckpointError),
+    /// The encoder cannot be packed for inference.
+    #[error(transparent)]
+    Pack(#[from] PackError),
     /// The linear model cannot be written.
     #[error(transparent)]
     Words(#[from] words::SaveError),
@@ -92,14 +97,25 @@ pub fn save(
                 .map(|task| name(*task))
                 .zip(&part.network.heads)
                 .collect();
-            hf::write(
-                &mut part.network.encoder,
-                &heads,
-                &place.join("model.safetensors"),
-            )?;
+            let weights = place.join("model.safetensors");
+            hf::write(&mut part.network.encoder, &heads, &weights)?;
+            let made;
+            let packed = if part.packed.arithmetic() == Arithmetic::Int8 {
+                &part.packed
+            } else {
+                made = Packed::new(&part.network.encoder, Arithmetic::Int8)?;
+                &made
+            };
+            put_packed(packed, &weights)?;
         }
     }
     finish(half, manifest)
+}
+
+/// Writes an encoder packed in int8 beside the weights it was made from.
+pub(crate) fn put_packed(packed: &Packed, weights: &Path) -> Result<(), SaveError> {
+    let source = digest(weights).map_err(|error| failed(weights, &error))?;
+    Ok(packed.write(&weights.with_file_name(packed::FILE), &source)?)
 }
 
 /// Begins a bundle's directory, which must not exist.

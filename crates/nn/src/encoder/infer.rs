@@ -7,14 +7,12 @@
 //! With many texts each thread takes whole strips and never waits. With few, all threads share one strip: chunks are
 //! claimed as threads come free, so a thread the system holds up keeps one chunk and no more.
 
-use super::{Config, Encoder, Layer, Norm};
+use super::packed::{Packed, PackedLayer};
+use super::{Config, Encoder, Norm};
 use crate::encode::Batch;
 use crate::network::Pooling;
-use poststelle_kernels::UnsupportedPrecision;
 use poststelle_kernels::aligned::Aligned;
-use poststelle_kernels::lanes::{
-    self, Activation, Arithmetic, Attention, KeysValues, LANES, Operand, Weights, WeightsError,
-};
+use poststelle_kernels::lanes::{self, Activation, Attention, KeysValues, LANES, Operand};
 use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -27,71 +25,7 @@ const CHUNK_BLOCKS: usize = 8;
 /// How often a thread looks again before it sleeps until a phase is over; some ten microseconds.
 const LOOKS: usize = 400;
 
-/// An encoder's layers in one arithmetic.
-pub struct Packed {
-    arithmetic: Arithmetic,
-    layers: Vec<PackedLayer>,
-}
-
-struct PackedLayer {
-    qkv: Weights,
-    attention_out: Weights,
-    up: Weights,
-    down: Weights,
-}
-
-/// Why an encoder cannot be packed.
-#[derive(Debug, thiserror::Error)]
-pub enum PackError {
-    /// The processor lacks the arithmetic.
-    #[error(transparent)]
-    Unsupported(#[from] UnsupportedPrecision),
-    /// A map's weights cannot be used.
-    #[error("layer {layer}, {map}")]
-    Weights {
-        /// The layer, from 0.
-        layer: usize,
-        /// The linear map in it.
-        map: &'static str,
-        /// What is wrong with it.
-        source: WeightsError,
-    },
-}
-
-impl PackedLayer {
-    fn new(arithmetic: Arithmetic, layer: &Layer, n: usize) -> Result<Self, PackError> {
-        let pack = |map, linear: &super::Linear| {
-            Weights::new(arithmetic, &linear.weight, &linear.bias).map_err(|source| PackError::Weights {
-                layer: n,
-                map,
-                source,
-            })
-        };
-        Ok(Self {
-            qkv: pack("qkv", &layer.qkv)?,
-            attention_out: pack("attention_out", &layer.attention_out)?,
-            up: pack("up", &layer.up)?,
-            down: pack("down", &layer.down)?,
-        })
-    }
-}
-
 impl Packed {
-    /// Packs every layer; over all cores.
-    pub fn new(encoder: &Encoder, arithmetic: Arithmetic) -> Result<Self, PackError> {
-        arithmetic.supported()?;
-        let layers = encoder.body.layers.par_iter().enumerate();
-        let layers = layers
-            .map(|(n, layer)| PackedLayer::new(arithmetic, layer, n))
-            .collect::<Result<_, _>>()?;
-        Ok(Self { arithmetic, layers })
-    }
-
-    /// The arithmetic the layers are packed for.
-    pub fn arithmetic(&self) -> Arithmetic {
-        self.arithmetic
-    }
-
     /// Pooled vectors of a batch, `[texts, hidden]`; `encoder` is the one that was packed.
     pub fn embeddings(&self, encoder: &Encoder, pooling: Pooling, batch: &Batch) -> Vec<f32> {
         let hidden = encoder.config.hidden;
@@ -300,7 +234,11 @@ impl<'a> Strip<'a> {
             let first = tokens.start.max(chunk.blocks.start * LANES);
             let after = tokens.end.min(chunk.blocks.end * LANES);
             for token in first..after {
-                words.row(self.batch.id(self.first + token), row);
+                let id = self.batch.id(self.first + token);
+                match &self.packed.words {
+                    Some(steps) => steps.row(id, row),
+                    None => words.row(id, row),
+                }
                 let position = token - tokens.start + config.first_position;
                 let position = &body.positions[position * hidden..][..hidden];
                 let kind = body.token_types.get(..hidden);
