@@ -82,7 +82,10 @@ fn what_could_be_read_before_can_be_read_after() {
 fn the_result_says_what_it_is_and_can_be_shrunk_and_trained_on() {
     cases(|from, to, first| {
         Bundle::verify(to).unwrap();
-        let (before, small) = (Bundle::open(from, Arithmetic::F32), Bundle::open(to, Arithmetic::F32));
+        let (before, small) = (
+            Bundle::open(from, Arithmetic::F32),
+            Bundle::open(to, Arithmetic::F32),
+        );
         let (before, small) = (before.unwrap(), small.unwrap());
         assert_eq!(small.manifest(), &first.manifest);
         let note = |bundle: &Bundle| bundle.manifest().encoder.clone().unwrap().shrunk;
