@@ -245,6 +245,27 @@ fn a_student_may_begin_with_a_base_model_and_learn_from_a_linear_teacher() {
     assert!(distance < 0.1, "{distance}");
 }
 
+/// A teacher with no share in the loss changes nothing, bit for bit.
+#[test]
+fn a_teacher_without_a_share_is_no_teacher() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, _) = teacher(folder.path(), Kind::Linear, Sharing::MultiTask);
+    let learning = mails(0, 120, |_| true);
+    let weights = |distil: Option<Distil>| -> Vec<Vec<f32>> {
+        let teacher = distil.is_some().then(|| teaching(&path, None));
+        let outcome = trained(&recipe(Kind::Encoder, distil), &learning, teacher.as_ref());
+        let mut parts = outcome.unwrap().models.encoder.unwrap().parts;
+        let parameters = parts[0].network.parameters();
+        parameters.into_iter().map(|p| p.values.to_vec()).collect()
+    };
+    let silent = Distil {
+        start: Start::Base,
+        share: 0.0,
+        ..Distil::default()
+    };
+    assert_eq!(weights(Some(silent)), weights(None));
+}
+
 #[test]
 fn a_shrunk_teacher_gives_its_vocabulary() {
     let folder = tempfile::tempdir().unwrap();
