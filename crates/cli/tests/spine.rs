@@ -201,3 +201,70 @@ fn wrong_recipes_are_misuse_and_name_what_is_wrong() {
         assert!(!bundle.exists());
     }
 }
+
+/// What frozen layers say of each mail is computed once; it stays only where the caller says so, and is used again.
+#[test]
+fn outputs_of_frozen_layers_stay_only_where_they_are_wanted() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let made = poststelle(&[
+        "sample",
+        "--count",
+        "300",
+        "--seed",
+        "5",
+        "--out",
+        text(folder.path()),
+    ]);
+    assert!(made.status.success(), "{}", said(&made));
+    let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/tiny-model/bert");
+    std::fs::write(
+        at("recipe.toml"),
+        format!(
+            "schema = 'labels.toml'\n[data]\ntrain = ['mails.mbox']\nlabels = 'labels.csv'\nsplit = {{}}\n\
+             [model]\nkind = 'encoder'\nsharing = 'single-task'\nbase = '{}'\n\
+             [train]\nepochs = 1\nfreeze_layers = 1\nrecompute = true\n",
+            text(&base)
+        ),
+    )
+    .unwrap();
+    let (recipe, kept) = (at("recipe.toml"), at("kept"));
+    let train = |bundle: &str, more: &[&str]| -> (String, Vec<Vec<u8>>) {
+        let bundle = at("out").join(bundle);
+        let mut args = vec!["train", "--recipe", text(&recipe), "--out", text(&bundle)];
+        args.push("--accept-findings");
+        args.extend(more);
+        let trained = poststelle(&args);
+        assert!(trained.status.success(), "{}", said(&trained));
+        let weights = (0..3).map(|n| {
+            let file = format!("tasks/{n}/model.safetensors");
+            std::fs::read(bundle.join(&file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+        });
+        (said(&trained), weights.collect())
+    };
+    let (told, passing) = train("passing", &[]);
+    assert!(
+        told.contains("while this run lives") && told.contains("memory: activations"),
+        "{told}"
+    );
+    // One base reads the same mails for all tasks: its frozen layers are run once.
+    assert_eq!(
+        told.matches("running the 1 frozen layers once").count(),
+        1,
+        "{told}"
+    );
+    assert_eq!(
+        std::fs::read_dir(at("out")).unwrap().count(),
+        1,
+        "only the bundle stays"
+    );
+    let keep = ["--keep-frozen", text(&kept)];
+    let (told, first) = train("first", &keep);
+    assert!(told.contains("are kept in"), "{told}");
+    let (told, second) = train("second", &keep);
+    assert!(
+        told.contains("an earlier run kept") && !told.contains("running the"),
+        "{told}"
+    );
+    assert!(passing == first && first == second, "the file changes no weight");
+}

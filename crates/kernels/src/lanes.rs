@@ -4,24 +4,28 @@
 //! attention, LayerNorm and quantisation then all work down the channels, and nothing is ever transposed or summed
 //! across a vector. Every function here runs on the calling thread; who computes which blocks is the caller's matter.
 //!
-//! A product keeps [`CHANNELS`] output channels of two blocks in registers over the whole inner dimension; the weights
-//! are broadcast. Source of the idea: Goto & van de Geijn 2008, with the register tile turned by a quarter.
+//! A product keeps output channels of a few blocks in registers over the whole inner dimension; the weights are
+//! broadcast, or multiplied by the tile where the processor has AMX. Source of the idea: Goto & van de Geijn 2008, with the
+//! register tile turned by a quarter.
 
 mod attention;
 mod norm;
+mod operand;
 mod product;
 
 pub use attention::{Attention, KeysValues};
 pub use norm::{add_norm, norm};
-pub use product::{Activation, Operand, Weights, WeightsError};
+pub use operand::Operand;
+pub use product::{Activation, Weights, WeightsError};
 
 use crate::simd::{Level, level};
+use crate::tile::{SIDE, STEP};
 
 /// Rows of a block.
-pub const LANES: usize = 16;
+pub const LANES: usize = SIDE;
 
-/// Output channels a tile of a product computes.
-pub const CHANNELS: usize = 12;
+/// Output channels of a panel, which a product computes at a time.
+pub const PANEL: usize = SIDE;
 
 /// The arithmetic of inference. Sums are f32, in int8 exact integers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -31,7 +35,7 @@ pub enum Arithmetic {
     /// Products of operands rounded to bfloat16; needs AVX-512 BF16.
     Bf16,
     /// Weights in 8 bits with a scale per output channel, activations in 8 bits with a scale and a least value per row;
-    /// on every processor, fast from AVX2 on and fastest with AVX-512 VNNI.
+    /// on every processor, fast from AVX2 on, faster with AVX-VNNI, AVX-512 VNNI and AMX in this order.
     ///
     /// Source: Jacob et al. 2018, arXiv:1712.05877.
     #[default]
@@ -54,6 +58,11 @@ impl Arithmetic {
             Self::Bf16 => 2,
             Self::Int8 => 4,
         }
+    }
+
+    /// Words of `width` values, padded to whole steps of a tile.
+    fn words(self, width: usize) -> usize {
+        width.div_ceil(self.per_word()).next_multiple_of(STEP)
     }
 }
 

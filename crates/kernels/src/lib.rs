@@ -8,6 +8,9 @@
 #![allow(unsafe_code)]
 
 pub mod adamw;
+pub mod aligned;
+#[cfg(target_arch = "x86_64")]
+mod amx;
 pub mod attention;
 mod bf16;
 pub mod dropout;
@@ -17,6 +20,7 @@ mod math;
 pub mod matmul;
 pub mod norm;
 pub mod simd;
+mod tile;
 
 pub use matmul::{Precision, Product, UnsupportedPrecision, View};
 

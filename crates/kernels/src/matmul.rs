@@ -111,12 +111,7 @@ pub fn multiply(precision: Precision, a: View<'_>, b: View<'_>, product: Product
             precision
                 .supported()
                 .expect("callers check a precision before they use it");
-            bf16::multiply(
-                &bf16::PackedLeft::new(a),
-                &bf16::PackedRight::new(b),
-                product,
-                out,
-            );
+            bf16::multiply(a, b, product, out);
         }
     }
 }

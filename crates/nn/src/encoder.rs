@@ -7,18 +7,20 @@
 //! Source: Devlin et al. 2019, arXiv:1810.04805; Sanh et al. 2019, arXiv:1910.01108; Conneau et al. 2020,
 //! arXiv:1911.02116; the reference for parity is Hugging Face transformers.
 
+mod activations;
 mod config;
 mod infer;
 mod layer;
 mod weights;
 
+pub use activations::Activations;
 pub use config::{Architecture, Config, ConfigError, amend};
 pub use infer::{PackError, Packed};
-pub use layer::Scratch;
 pub use weights::{Body, Element, Layer, Linear, Norm, Parameter, RowGradients, WordTable};
 
 use crate::encode::Batch;
-use layer::{Pass, Tape};
+use activations::sized;
+use layer::Pass;
 use poststelle_kernels::dropout::{self, Dropout};
 use poststelle_kernels::matmul::Precision;
 use poststelle_kernels::norm;
@@ -108,6 +110,9 @@ pub struct Mode {
     pub frozen: usize,
     /// Whether the word-piece table learns; never with frozen layers.
     pub learn_words: bool,
+    /// Whether the forward pass keeps only the layers' inputs and the backward pass computes the rest again: the same
+    /// gradients bit for bit, less memory, more time.
+    pub recompute: bool,
 }
 
 impl Mode {
@@ -118,81 +123,110 @@ impl Mode {
             noise: Noise::NONE,
             frozen: 0,
             learn_words: false,
+            recompute: false,
         }
     }
-}
 
-/// What the backward pass needs from a forward pass; reused from batch to batch.
-#[derive(Default)]
-pub struct Activations {
-    sums: Vec<f32>,
-    layers: Vec<Tape>,
-    /// The last layer's output, `[tokens, hidden]`.
-    pub output: Vec<f32>,
+    /// Which tape layer `n` writes.
+    fn tape(self, n: usize) -> usize {
+        if self.recompute { 0 } else { n - self.frozen }
+    }
 }
 
 impl Encoder {
     /// Runs the embeddings and the first `layers` layers without dropout; `[tokens, hidden]`.
     pub fn hidden(&self, precision: Precision, batch: &Batch, layers: usize) -> Vec<f32> {
-        let mut tape = Tape::default();
-        let mut sums = Vec::new();
-        self.embed(batch, Noise::NONE, &mut sums, &mut tape.input);
-        let mut out = Vec::new();
-        for n in 0..layers {
-            self.body.layers[n].forward(
-                self.pass(Mode::inference(precision), batch, n),
-                &mut tape,
-                &mut out,
-            );
-            std::mem::swap(&mut tape.input, &mut out);
-        }
-        tape.input
+        let mut activations = Activations::default();
+        self.lower(precision, batch, layers, &mut activations).to_vec()
     }
 
-    /// The forward pass of training; the result is in `activations.output`.
+    /// The same in memory that is kept from batch to batch.
+    pub fn lower<'a>(
+        &self,
+        precision: Precision,
+        batch: &Batch,
+        layers: usize,
+        activations: &'a mut Activations,
+    ) -> &'a [f32] {
+        let mode = Mode {
+            frozen: layers,
+            recompute: true,
+            ..Mode::inference(precision)
+        };
+        activations.arrange(&self.config, mode);
+        let Activations {
+            sums,
+            states,
+            tapes,
+            scratch,
+        } = activations;
+        let out = sized(&mut states[layers], batch.len() * self.config.hidden);
+        self.embed(batch, Noise::NONE, sums, out);
+        for n in 0..layers {
+            let (layer, pass) = (&self.body.layers[n], self.pass(mode, batch, n));
+            layer.record(pass, out, &mut tapes[0], scratch);
+            layer.finish(pass, &tapes[0], out);
+        }
+        out
+    }
+
+    /// The forward pass of training; the result is [`Activations::output`].
     ///
     /// `lower`: the output of the frozen layers for this batch, when there are any and it is known already.
     pub fn forward(&self, mode: Mode, batch: &Batch, lower: Option<&[f32]>, activations: &mut Activations) {
-        let Activations { sums, layers, output } = activations;
-        layers.resize_with(self.config.layers, Tape::default);
-        let mut input = std::mem::take(output);
+        let length = batch.len() * self.config.hidden;
+        if let (1.., None) = (mode.frozen, lower) {
+            self.lower(mode.precision, batch, mode.frozen, activations);
+        }
+        activations.arrange(&self.config, mode);
+        let Activations {
+            sums,
+            states,
+            tapes,
+            scratch,
+        } = activations;
+        let first = sized(&mut states[mode.frozen], length);
         match (mode.frozen, lower) {
-            (0, _) => self.embed(batch, mode.noise, sums, &mut input),
-            (_, Some(lower)) => {
-                input.clear();
-                input.extend_from_slice(lower);
-            }
-            (frozen, None) => input = self.hidden(mode.precision, batch, frozen),
+            (0, _) => self.embed(batch, mode.noise, sums, first),
+            (_, Some(lower)) => first.copy_from_slice(lower),
+            (_, None) => (),
         }
         for n in mode.frozen..self.config.layers {
-            std::mem::swap(&mut layers[n].input, &mut input);
-            self.body.layers[n].forward(self.pass(mode, batch, n), &mut layers[n], &mut input);
+            let (layer, pass) = (&self.body.layers[n], self.pass(mode, batch, n));
+            let tape = &mut tapes[mode.tape(n)];
+            let (below, above) = states.split_at_mut(n + 1);
+            layer.record(pass, &below[n][..length], tape, scratch);
+            layer.finish(pass, tape, sized(&mut above[0], length));
         }
-        *output = input;
     }
 
     /// Adds the gradients of every learning parameter to `grads`, from that of the output, which is used up.
+    ///
+    /// `activations`: those of the forward pass with the same mode and batch.
     pub fn backward(
         &self,
         mode: Mode,
         batch: &Batch,
-        activations: &Activations,
-        scratch: &mut Scratch,
+        activations: &mut Activations,
         grad: &mut [f32],
         grads: (&mut Body, &mut RowGradients),
     ) {
         let (body, words) = grads;
+        let Activations {
+            sums,
+            states,
+            tapes,
+            scratch,
+        } = activations;
         for n in (mode.frozen..self.config.layers).rev() {
             let below = n > mode.frozen || mode.frozen == 0;
             let (layer, pass) = (&self.body.layers[n], self.pass(mode, batch, n));
-            layer.backward(
-                pass,
-                &activations.layers[n],
-                scratch,
-                grad,
-                &mut body.layers[n],
-                below,
-            );
+            let (input, tape) = (&states[n][..grad.len()], &mut tapes[mode.tape(n)]);
+            // The tape of the last layer is the one that the forward pass filled last.
+            if mode.recompute && n + 1 < self.config.layers {
+                layer.record(pass, input, tape, scratch);
+            }
+            layer.backward(pass, input, tape, scratch, grad, &mut body.layers[n], below);
         }
         if mode.frozen > 0 {
             return;
@@ -201,7 +235,7 @@ impl Encoder {
         let after = &mut body.embedding_norm;
         let (gain, epsilon) = (&self.body.embedding_norm.gain, self.config.epsilon);
         norm::backward(
-            &activations.sums,
+            &sums[..grad.len()],
             gain,
             epsilon,
             grad,
@@ -223,21 +257,19 @@ impl Encoder {
     }
 
     /// Sums the tables to `sums` and normalises, with dropout, to `out`; both `[tokens, hidden]`.
-    fn embed(&self, batch: &Batch, noise: Noise, sums: &mut Vec<f32>, out: &mut Vec<f32>) {
+    fn embed(&self, batch: &Batch, noise: Noise, sums: &mut Vec<f32>, out: &mut [f32]) {
         let hidden = self.config.hidden;
-        sums.resize(batch.len() * hidden, 0.0);
-        out.resize(batch.len() * hidden, 0.0);
-        let places: Vec<_> = batch.tokens().collect();
-        sums.par_chunks_mut(hidden)
-            .zip(places)
-            .for_each(|(sum, (_, position, id))| {
-                self.words.row(id, sum);
-                let at = (position + self.config.first_position) * hidden;
-                norm::add(&self.body.positions[at..at + hidden], sum);
-                if self.config.token_types > 0 {
-                    norm::add(&self.body.token_types[..hidden], sum);
-                }
-            });
+        let sums = sized(sums, out.len());
+        let starts = batch.starts();
+        sums.par_chunks_mut(hidden).enumerate().for_each(|(row, sum)| {
+            let text = starts.partition_point(|start| *start <= row) - 1;
+            self.words.row(batch.id(row), sum);
+            let at = (row - starts[text] + self.config.first_position) * hidden;
+            norm::add(&self.body.positions[at..at + hidden], sum);
+            if self.config.token_types > 0 {
+                norm::add(&self.body.token_types[..hidden], sum);
+            }
+        });
         let after = &self.body.embedding_norm;
         norm::forward(sums, &after.gain, &after.bias, self.config.epsilon, out);
         dropout::apply(noise.dropout(0, Place::Embeddings), out);

@@ -1,9 +1,7 @@
 //! An encoder, a pooling and one head per task: text in tokens to logits, and back again for training.
 
 use crate::encode::Batch;
-use crate::encoder::{
-    Activations, Body, Encoder, Linear, Mode, Packed, Parameter, Place, RowGradients, Scratch,
-};
+use crate::encoder::{Activations, Body, Encoder, Linear, Mode, Packed, Parameter, Place, RowGradients};
 use crate::logits::Logits;
 use poststelle_kernels::dropout;
 use poststelle_kernels::matmul::Precision;
@@ -46,7 +44,7 @@ impl Gradients {
     pub fn zeros(network: &Network) -> Self {
         Self {
             body: Body::zeros(&network.encoder.config),
-            words: RowGradients::default(),
+            words: RowGradients::new(network.encoder.config.vocabulary),
             heads: network
                 .heads
                 .iter()
@@ -85,9 +83,35 @@ fn parameters<'a>(body: &'a mut Body, heads: &'a mut [Linear]) -> Vec<Parameter<
 #[derive(Default)]
 pub struct Workspace {
     activations: Activations,
-    scratch: Scratch,
     pooled: Vec<f32>,
+    pooled_grad: Vec<f32>,
     grad: Vec<f32>,
+}
+
+impl Workspace {
+    /// Gives every buffer its size for the largest batch there will be; without it they grow as batches come.
+    pub fn plan(&mut self, network: &Network, mode: Mode, tokens: usize, texts: usize) {
+        let config = &network.encoder.config;
+        self.activations.plan(config, mode, tokens);
+        for (buffer, rows) in [
+            (&mut self.pooled, texts),
+            (&mut self.pooled_grad, texts),
+            (&mut self.grad, tokens),
+        ] {
+            buffer.clear();
+            buffer.reserve_exact(rows * config.hidden);
+        }
+    }
+
+    /// Bytes that all buffers hold.
+    pub fn bytes(&self) -> usize {
+        let buffers = [&self.pooled, &self.pooled_grad, &self.grad];
+        let own: usize = buffers
+            .iter()
+            .map(|buffer| buffer.capacity() * size_of::<f32>())
+            .sum();
+        own + self.activations.bytes()
+    }
 }
 
 impl Network {
@@ -106,6 +130,18 @@ impl Network {
         self.score(&self.embeddings(packed, batch))
     }
 
+    /// The output of the first `layers` layers as frozen ones have it, without dropout; `[tokens, hidden]`.
+    pub fn lower<'a>(
+        &self,
+        precision: Precision,
+        batch: &Batch,
+        layers: usize,
+        workspace: &'a mut Workspace,
+    ) -> &'a [f32] {
+        self.encoder
+            .lower(precision, batch, layers, &mut workspace.activations)
+    }
+
     /// The forward pass of training; `lower` as in [`Encoder::forward`].
     pub fn forward(
         &self,
@@ -116,7 +152,7 @@ impl Network {
     ) -> Vec<Logits> {
         self.encoder
             .forward(mode, batch, lower, &mut workspace.activations);
-        self.pool(batch, &workspace.activations.output, &mut workspace.pooled);
+        self.pool(batch, workspace.activations.output(), &mut workspace.pooled);
         dropout::apply(self.pooled_dropout(mode), &mut workspace.pooled);
         self.score(&workspace.pooled)
     }
@@ -134,17 +170,18 @@ impl Network {
     ) {
         let Workspace {
             activations,
-            scratch,
             pooled,
+            pooled_grad,
             grad,
         } = workspace;
         let hidden = self.encoder.config.hidden;
-        let mut pooled_grad = vec![0.0; pooled.len()];
+        pooled_grad.clear();
+        pooled_grad.resize(pooled.len(), 0.0);
         for ((head, logit_grad), head_grad) in self.heads.iter().zip(logit_grads).zip(&mut grads.heads) {
             let into = Some((poststelle_kernels::Product::Add, &mut pooled_grad[..]));
             head.backward(Precision::F32, pooled, logit_grad, head_grad, into);
         }
-        dropout::apply(self.pooled_dropout(mode), &mut pooled_grad);
+        dropout::apply(self.pooled_dropout(mode), pooled_grad);
         grad.clear();
         grad.resize(batch.len() * hidden, 0.0);
         for (text, pooled_grad) in pooled_grad.chunks_exact(hidden).enumerate() {
@@ -163,7 +200,6 @@ impl Network {
             mode,
             batch,
             activations,
-            scratch,
             grad,
             (&mut grads.body, &mut grads.words),
         );

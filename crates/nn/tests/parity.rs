@@ -212,6 +212,7 @@ fn step(recorded: &Recorded, network: &Network, smoothing: f32, noise: Noise) ->
         noise,
         frozen: 0,
         learn_words: true,
+        recompute: false,
     };
     let (mut workspace, mut grads) = (Workspace::default(), Gradients::zeros(network));
     let batch = recorded.batch();
@@ -273,6 +274,82 @@ fn gradients_are_slopes_with_dropout_too() {
     assert!(checked > 20, "only {checked} tensors have a slope to check");
 }
 
+/// Computing activations again gives the very same gradients, with dropout, from a fresh workspace and from a used one.
+#[test]
+fn recomputed_activations_give_the_same_gradients_bit_for_bit() {
+    for family in ["bert", "distilbert", "xlm-roberta"] {
+        let recorded = Recorded::open(family);
+        let network = recorded.network(family, Pooling::Mean);
+        let batch = recorded.batch();
+        let short = Batch::pack([&[2, 11, 3][..]]);
+        for precision in [Precision::F32, Precision::fastest()] {
+            let mode = |recompute| Mode {
+                precision,
+                noise: Noise::new(11, 0.2, 0.2, 0.2),
+                frozen: 0,
+                learn_words: true,
+                recompute,
+            };
+            let run = |mode: Mode, batches: &[&Batch]| {
+                let (mut workspace, mut grads) = (Workspace::default(), Gradients::zeros(&network));
+                for batch in batches {
+                    let logits = network.forward(mode, batch, None, &mut workspace);
+                    let logit_grads: Vec<_> = logits.iter().map(|logits| logits.values().to_vec()).collect();
+                    network.backward(mode, batch, &logit_grads, &mut workspace, &mut grads);
+                }
+                let dense: Vec<_> = grads.parameters().iter().map(|p| p.values.to_vec()).collect();
+                (
+                    dense,
+                    grads.words.ids().to_vec(),
+                    grads.words.values().to_vec(),
+                    workspace.bytes(),
+                )
+            };
+            let batches = [&batch, &short, &batch];
+            let (kept, again) = (run(mode(false), &batches), run(mode(true), &batches));
+            assert!(
+                kept.0 == again.0,
+                "{family} {precision:?}: dense gradients differ"
+            );
+            assert!(
+                (kept.1, kept.2) == (again.1, again.2),
+                "{family} {precision:?}: rows differ"
+            );
+            assert!(again.3 < kept.3, "{family}: {} bytes, kept {}", again.3, kept.3);
+        }
+    }
+}
+
+/// The plan is what a batch of that size takes, and a smaller one takes no more.
+#[test]
+fn a_planned_workspace_does_not_grow() {
+    let recorded = Recorded::open("bert");
+    let network = recorded.network("bert", Pooling::Mean);
+    let batch = recorded.batch();
+    for (frozen, recompute) in [(0, false), (0, true), (1, false), (1, true), (2, false)] {
+        let mode = Mode {
+            precision: Precision::F32,
+            noise: Noise::NONE,
+            frozen,
+            learn_words: false,
+            recompute,
+        };
+        let (mut workspace, mut grads) = (Workspace::default(), Gradients::zeros(&network));
+        workspace.plan(&network, mode, batch.len(), batch.texts());
+        let planned = workspace.bytes();
+        for batch in [&Batch::pack([&[2, 11, 3][..]]), &batch] {
+            let logits = network.forward(mode, batch, None, &mut workspace);
+            let logit_grads: Vec<_> = logits.iter().map(|logits| logits.values().to_vec()).collect();
+            network.backward(mode, batch, &logit_grads, &mut workspace, &mut grads);
+            assert_eq!(
+                workspace.bytes(),
+                planned,
+                "{frozen} frozen, recompute {recompute}"
+            );
+        }
+    }
+}
+
 #[test]
 fn frozen_layers_give_the_same_gradients_above_them() {
     let recorded = Recorded::open("bert");
@@ -284,6 +361,7 @@ fn frozen_layers_give_the_same_gradients_above_them() {
         noise: Noise::NONE,
         frozen: 1,
         learn_words: false,
+        recompute: false,
     };
     let lower = network.encoder.hidden(Precision::F32, &batch, 1);
     for lower in [None, Some(&lower[..])] {

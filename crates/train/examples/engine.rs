@@ -3,7 +3,7 @@
 //! ```text
 //! engine infer FOLDER int8|bf16|f32 LENGTHS      mails/s together and one by one, a lone text of 64 tokens
 //! engine lone FOLDER int8|bf16|f32 SECONDS       a lone text of 64 tokens again and again
-//! engine train FOLDER bf16|f32 LENGTHS BATCH     samples/s over one epoch
+//! engine train FOLDER bf16|f32 LENGTHS BATCH [recompute]   samples/s over one epoch
 //! engine grow FOLDER int8|bf16|f32               tokens/s against batch tokens and sequence length
 //! ```
 //!
@@ -38,11 +38,16 @@ fn main() {
             let [p50, p99] = lone(&network, &packed, Duration::from_secs_f64(seconds));
             println!("{{\"p50_ms\": {p50:.3}, \"p99_ms\": {p99:.3}}}");
         }
-        ["train", folder, precision, lengths, batch] => {
+        ["train", folder, precision, lengths, batch, rest @ ..] => {
             let batch = batch
                 .parse()
                 .unwrap_or_else(|_| panic!("`{batch}` is no batch size"));
-            train(network(folder), precision, &texts(lengths), batch);
+            let recompute = match rest {
+                [] => false,
+                ["recompute"] => true,
+                _ => panic!("`{}` is not recompute", rest.join(" ")),
+            };
+            train(network(folder), precision, &texts(lengths), batch, recompute);
         }
         ["grow", folder, precision] => grow(&network(folder), arithmetic(precision)),
         _ => panic!("usage: engine infer|lone|train|grow FOLDER PRECISION …"),
@@ -123,7 +128,7 @@ fn infer(network: &Network, arithmetic: Arithmetic, texts: &[Encoding]) {
     );
 }
 
-fn train(network: Network, precision: &str, texts: &[Encoding], batch: usize) {
+fn train(network: Network, precision: &str, texts: &[Encoding], batch: usize, recompute: bool) {
     let gold = vec![
         (0..texts.len())
             .map(|i| Some(ClassIndex((i % 10) as u32)))
@@ -139,6 +144,7 @@ fn train(network: Network, precision: &str, texts: &[Encoding], batch: usize) {
         },
         dropout: Some(0.1),
         freeze_words: false,
+        recompute,
         ..Train::default()
     };
     let goals = vec![Goal {
@@ -149,7 +155,9 @@ fn train(network: Network, precision: &str, texts: &[Encoding], batch: usize) {
         encodings: texts,
         gold: &gold,
     };
-    let fit = Fit::new(network, &settings, goals, examples, None).unwrap_or_else(|error| panic!("{error}"));
+    let mut fit =
+        Fit::new(network, &settings, goals, examples, None).unwrap_or_else(|error| panic!("{error}"));
+    let planned_mb = fit.memory().activations as f64 / 1e6;
     let (mut samples, mut begun) = (0, Instant::now());
     for (n, event) in fit.enumerate() {
         match event {
@@ -161,7 +169,7 @@ fn train(network: Network, precision: &str, texts: &[Encoding], batch: usize) {
         }
     }
     println!(
-        "{{\"samples_per_s\": {:.3}, \"peak_mb\": {:.1}}}",
+        "{{\"samples_per_s\": {:.3}, \"peak_mb\": {:.1}, \"activations_mb\": {planned_mb:.1}}}",
         samples as f64 / begun.elapsed().as_secs_f64(),
         peak_mb()
     );

@@ -1,6 +1,8 @@
 //! Checkpoints: a run's whole state in one file, from which it goes on to the very same result.
 
-use crate::fit::{Fit, Progress, restore, snapshot};
+use crate::fit::{Fit, Progress};
+use poststelle_nn::Network;
+use poststelle_nn::encoder::WordTable;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -155,5 +157,30 @@ impl Fit<'_> {
         self.progress = progress;
         self.start_epoch();
         Ok(())
+    }
+}
+
+/// A copy of every tensor that may have learned.
+pub(crate) fn snapshot(network: &mut Network, words: bool) -> Vec<Vec<f32>> {
+    let mut all: Vec<Vec<f32>> = network
+        .parameters()
+        .into_iter()
+        .map(|p| p.values.to_vec())
+        .collect();
+    if words {
+        let elements = network.encoder.config.vocabulary * network.encoder.config.hidden;
+        all.push(network.encoder.words.own(elements).clone());
+    }
+    all
+}
+
+/// Puts a [`snapshot`] back.
+pub(crate) fn restore(network: &mut Network, snapshot: Vec<Vec<f32>>) {
+    let dense = network.parameters().len();
+    for (parameter, values) in network.parameters().into_iter().zip(&snapshot) {
+        parameter.values.copy_from_slice(values);
+    }
+    if let Some(words) = snapshot.into_iter().nth(dense) {
+        network.encoder.words = WordTable::Owned(words);
     }
 }

@@ -287,6 +287,11 @@ impl Beginning {
         })
     }
 
+    /// True where every task's network begins with the same weights.
+    pub fn is_shared(&self) -> bool {
+        self.networks.is_none()
+    }
+
     /// The network that is to learn `tasks`, which are as the teacher's networks have them; without heads if there is none.
     ///
     /// # Errors

@@ -6,21 +6,25 @@
 //! been.
 
 use crate::chance::Chance;
+use crate::checkpoint::{restore, snapshot};
 use crate::distil::Soft;
+use crate::frozen::{Cache, FrozenError, Outputs, Told};
 use crate::optim::{Optimizer, learn_words};
-use crate::recipe::{PrecisionChoice, Train, Weighting};
+use crate::parts::{self, Largest, micro_batches};
+use crate::recipe::{PrecisionChoice, Train};
+use crate::report::{EvaluationReport, Event, StepReport, task_report};
 use crate::schedule;
 use crate::stop::EarlyStop;
+use crate::weighting::class_weights;
 use poststelle_kernels::{Precision, UnsupportedPrecision};
 use poststelle_labels::ClassIndex;
-use poststelle_measure::{Confusion, Scores};
 use poststelle_nn::Logits;
 use poststelle_nn::encode::{Batch, Encoding};
 use poststelle_nn::encoder::{Linear, Mode, Noise};
 use poststelle_nn::loss::{Objective, cross_entropy};
 use poststelle_nn::network::{Gradients, Network, Workspace};
 use serde::{Deserialize, Serialize};
-use std::ops::Range;
+use std::sync::Arc;
 
 /// Encoded texts and their labels.
 #[derive(Clone, Copy)]
@@ -40,66 +44,6 @@ pub struct Goal {
     pub weight: f32,
 }
 
-/// What just happened.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Event {
-    /// One update was made.
-    Step(StepReport),
-    /// The validation examples were classified.
-    Evaluated(EvaluationReport),
-}
-
-/// One update.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct StepReport {
-    /// Updates made, this one included.
-    pub step: usize,
-    /// Updates of the whole run if it is not stopped early.
-    pub steps: usize,
-    /// Passes over the data, with the share of the current one.
-    pub epoch: f64,
-    /// Weighted sum over tasks of their mean cross-entropy, in nats; with a teacher, its share is the distance to it.
-    pub loss: f64,
-    /// Learning rate of the topmost layer.
-    pub learning_rate: f32,
-    /// Global norm of the gradients before clipping.
-    pub grad_norm: f64,
-    /// Examples in this update.
-    pub samples: usize,
-    /// Tokens in this update.
-    pub tokens: usize,
-}
-
-/// One evaluation on validation.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct EvaluationReport {
-    /// Passes made over the training data.
-    pub epoch: usize,
-    /// As [`StepReport::loss`], over the validation examples, without smoothing's noise.
-    pub loss: f64,
-    /// Per task: accuracy, macro precision, recall and F1; `None` without labelled examples.
-    pub tasks: Vec<Option<TaskReport>>,
-    /// Mean macro-F1 of the tasks.
-    pub macro_f1: f64,
-    /// Whether it is the best so far.
-    pub best: bool,
-    /// Whether the run ends here for want of a better one.
-    pub stopped: bool,
-}
-
-/// One task's part of an evaluation.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct TaskReport {
-    /// Right / labelled.
-    pub accuracy: f64,
-    /// Mean over labels.
-    pub macro_precision: f64,
-    /// Mean over labels.
-    pub macro_recall: f64,
-    /// Mean over labels.
-    pub macro_f1: f64,
-}
-
 /// Why training cannot start or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum FitError {
@@ -117,6 +61,9 @@ pub enum FitError {
         /// Layers of the base model.
         layers: usize,
     },
+    /// The outputs of the frozen layers cannot be kept or read.
+    #[error(transparent)]
+    Outputs(#[from] FrozenError),
     /// The precision asked for is not to be had.
     #[error(transparent)]
     Precision(#[from] UnsupportedPrecision),
@@ -141,8 +88,16 @@ pub(crate) struct Progress {
     pub finished: bool,
 }
 
-/// Most memory that outputs of frozen layers are kept in.
-const LOWER_BYTES: usize = 4 << 30;
+/// What a run holds in memory, planned before its first update.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    /// Most tokens computed at once; the activations are planned for them.
+    pub tokens: usize,
+    /// Bytes of activations, their gradients and what is worked in.
+    pub activations: usize,
+    /// Bytes of the weights that are not mapped, of their gradients and moments, and of the best weights so far.
+    pub parameters: usize,
+}
 
 /// A run in progress.
 pub struct Fit<'a> {
@@ -165,7 +120,11 @@ pub struct Fit<'a> {
     /// Every dense tensor (and the word table, if it learns) at the best evaluation.
     pub(crate) best: Option<Vec<Vec<f32>>>,
     precision: Precision,
-    lower: [Option<Vec<Vec<f32>>>; 2],
+    largest: Largest,
+    /// The outputs of the frozen layers for every text of both sets; without them they are computed each time.
+    frozen: Option<Arc<Outputs>>,
+    /// Those of the current part, `[tokens, hidden]`.
+    lower: Vec<f32>,
     workspace: Workspace,
     grads: Gradients,
 }
@@ -236,13 +195,12 @@ impl<'a> Fit<'a> {
             progress: Progress::default(),
             best: None,
             precision,
-            lower: [None, None],
+            largest: Largest::default(),
+            frozen: None,
+            lower: Vec::new(),
             workspace: Workspace::default(),
         };
-        fit.lower = [
-            fit.lower_outputs(learning.encodings),
-            validation.and_then(|v| fit.lower_outputs(v.encodings)),
-        ];
+        fit.plan();
         fit.start_epoch();
         Ok(fit)
     }
@@ -260,8 +218,90 @@ impl<'a> Fit<'a> {
             .map(|(objective, gold)| objective.weight_of(gold) / examples as f64)
             .collect();
         self.soft = Some(soft);
+        self.plan();
         self.start_epoch();
         self
+    }
+
+    /// Runs the frozen layers over every text, or finds what an earlier run kept; `None` if no layer is frozen.
+    ///
+    /// Another run over the same texts with the same base model may [use](Self::use_frozen) the outputs too.
+    ///
+    /// # Errors
+    /// [`FrozenError`] when the file cannot be written.
+    pub fn frozen_outputs(
+        &mut self,
+        cache: Cache<'_>,
+        tell: &mut dyn FnMut(Told),
+    ) -> Result<Option<Arc<Outputs>>, FrozenError> {
+        let layers = self.train.freeze_layers;
+        if layers == 0 {
+            return Ok(None);
+        }
+        let validation = self.validation.map_or(&[][..], |validation| validation.encodings);
+        let outputs = Outputs::make(
+            &self.network,
+            self.precision,
+            layers,
+            &[self.learning.encodings, validation],
+            cache,
+            self.largest.evaluated,
+            &mut self.workspace,
+            tell,
+        )?;
+        Ok(Some(Arc::new(outputs)))
+    }
+
+    /// From now on the frozen layers are not run; their outputs are read.
+    pub fn use_frozen(&mut self, outputs: Arc<Outputs>) {
+        self.lower
+            .reserve_exact(self.largest.tokens * self.network.encoder.config.hidden);
+        self.frozen = Some(outputs);
+    }
+
+    /// What the run holds in memory; it does not grow.
+    pub fn memory(&mut self) -> Memory {
+        let dense: usize = self.network.parameters().iter().map(|p| p.values.len()).sum();
+        let moments: usize = self.optimizer.moments.iter().flatten().map(Vec::len).sum();
+        let words = self.optimizer.words[0].len();
+        // The table, its two moments and its best rows.
+        let kept = usize::from(self.validation.is_some());
+        let elements = (2 + kept) * dense + moments + (3 + kept) * words;
+        Memory {
+            tokens: self.largest.tokens,
+            activations: self.workspace.bytes()
+                + self.grads.words.bytes()
+                + self.lower.capacity() * size_of::<f32>(),
+            parameters: elements * size_of::<f32>(),
+        }
+    }
+
+    /// Gives every buffer the size of the run's largest part.
+    fn plan(&mut self) {
+        let lengths = |texts: &[Encoding]| texts.iter().map(|text| text.ids.len()).collect::<Vec<_>>();
+        let validation = self
+            .validation
+            .map_or_else(Vec::new, |set| lengths(set.encodings));
+        self.largest = Largest::of(
+            self.train,
+            &lengths(self.learning.encodings),
+            &self.labelled,
+            &validation,
+        );
+        let Largest {
+            tokens,
+            texts,
+            update,
+            ..
+        } = self.largest;
+        let mode = self.mode(Noise::NONE);
+        self.workspace.plan(&self.network, mode, tokens, texts);
+        if mode.learn_words {
+            let config = &self.network.encoder.config;
+            self.grads
+                .words
+                .plan(update.min(config.vocabulary), config.hidden);
+        }
     }
 
     /// Updates of the whole run if it is not stopped early.
@@ -288,8 +328,7 @@ impl<'a> Fit<'a> {
     }
 
     pub(crate) fn start_epoch(&mut self) {
-        let order = Chance::new(self.train.seed, 1 + self.progress.epoch as u64).order(self.labelled.len());
-        self.order = order.into_iter().map(|i| self.labelled[i]).collect();
+        self.order = parts::order(self.train.seed, self.progress.epoch, &self.labelled);
     }
 
     /// What makes two runs the same: a checkpoint fits only the run it was made in.
@@ -300,9 +339,13 @@ impl<'a> Fit<'a> {
             .iter()
             .map(|encoding| encoding.ids.len())
             .sum();
+        // Computing activations again changes no result, so a run may go on either way.
+        let train = Train {
+            recompute: false,
+            ..self.train.clone()
+        };
         let run = format!(
-            "{:?} {:?} {} examples {tokens} tokens",
-            self.train,
+            "{train:?} {:?} {} examples {tokens} tokens",
             self.goals,
             self.labelled.len()
         );
@@ -323,6 +366,7 @@ impl<'a> Fit<'a> {
             noise,
             frozen: self.train.freeze_layers,
             learn_words,
+            recompute: self.train.recompute,
         }
     }
 
@@ -338,42 +382,28 @@ impl<'a> Fit<'a> {
         )
     }
 
-    /// Outputs of the frozen layers for every text, or none if nothing is frozen or they are too many to keep.
-    fn lower_outputs(&self, encodings: &[Encoding]) -> Option<Vec<Vec<f32>>> {
-        let (frozen, hidden) = (self.train.freeze_layers, self.network.encoder.config.hidden);
-        let tokens: usize = encodings.iter().map(|encoding| encoding.ids.len()).sum();
-        if frozen == 0 || tokens * hidden * 4 > LOWER_BYTES {
-            return None;
-        }
-        let mut outputs = Vec::with_capacity(encodings.len());
-        for batch in poststelle_nn::model::batches(encodings) {
-            let all = self.network.encoder.hidden(self.precision, &batch, frozen);
-            outputs.extend((0..batch.texts()).map(|text| {
-                let Range { start, end } = batch.range(text);
-                all[start * hidden..end * hidden].to_vec()
-            }));
-        }
-        Some(outputs)
-    }
-
     /// One forward pass over some examples of the learning (0) or validation (1) set.
-    fn forward(&mut self, set: usize, examples: &[usize], mode: Mode) -> (Batch, Vec<Logits>) {
+    fn forward(
+        &mut self,
+        set: usize,
+        examples: &[usize],
+        mode: Mode,
+    ) -> Result<(Batch, Vec<Logits>), FitError> {
         let data = if set == 0 {
             self.learning
         } else {
             self.validation.unwrap_or(self.learning)
         };
         let batch = Batch::pack(examples.iter().map(|example| &data.encodings[*example].ids[..]));
-        let lower = self.lower[set].as_ref().map(|all| {
-            examples
-                .iter()
-                .flat_map(|example| all[*example].iter().copied())
-                .collect::<Vec<f32>>()
-        });
-        let logits = self
-            .network
-            .forward(mode, &batch, lower.as_deref(), &mut self.workspace);
-        (batch, logits)
+        let lower = match &self.frozen {
+            Some(frozen) => {
+                frozen.read(set, examples, &mut self.lower)?;
+                Some(&self.lower[..])
+            }
+            None => None,
+        };
+        let logits = self.network.forward(mode, &batch, lower, &mut self.workspace);
+        Ok((batch, logits))
     }
 
     fn step(&mut self) -> Result<StepReport, FitError> {
@@ -404,7 +434,7 @@ impl<'a> Fit<'a> {
             let examples = &chosen[first..first + count];
             first += count;
             let mode = self.mode(noise.part(part));
-            let (batch, all) = self.forward(0, examples, mode);
+            let (batch, all) = self.forward(0, examples, mode)?;
             let mut logit_grads = Vec::with_capacity(all.len());
             for (task, logits) in all.iter().enumerate() {
                 let gold: Vec<_> = examples.iter().map(|e| self.learning.gold[task][*e]).collect();
@@ -447,8 +477,10 @@ impl<'a> Fit<'a> {
     }
 
     /// Classifies the validation examples; without any, only the epoch ends.
-    fn evaluate(&mut self) -> Option<EvaluationReport> {
-        let validation = self.validation?;
+    fn evaluate(&mut self) -> Result<Option<EvaluationReport>, FitError> {
+        let Some(validation) = self.validation else {
+            return Ok(None);
+        };
         let mode = self.mode(Noise::NONE);
         let count = validation.encodings.len();
         let lengths: Vec<usize> = validation
@@ -458,10 +490,10 @@ impl<'a> Fit<'a> {
             .collect();
         let mut all: Vec<Vec<f32>> = vec![Vec::new(); self.goals.len()];
         let mut first = 0;
-        for size in micro_batches(&lengths, usize::MAX, self.train.micro_batch_tokens) {
+        for size in micro_batches(&lengths, usize::MAX, self.largest.evaluated) {
             let examples: Vec<usize> = (first..first + size).collect();
             first += size;
-            for (values, logits) in all.iter_mut().zip(self.forward(1, &examples, mode).1) {
+            for (values, logits) in all.iter_mut().zip(self.forward(1, &examples, mode)?.1) {
                 values.extend_from_slice(logits.values());
             }
         }
@@ -484,14 +516,14 @@ impl<'a> Fit<'a> {
             self.best = Some(snapshot(&mut self.network, learn_words(self.train)));
         }
         let stopped = self.progress.stop.is_over(self.train.patience);
-        Some(EvaluationReport {
+        Ok(Some(EvaluationReport {
             epoch: self.progress.epoch,
             loss,
             tasks,
             macro_f1,
             best,
             stopped,
-        })
+        }))
     }
 }
 
@@ -507,7 +539,13 @@ impl Iterator for Fit<'_> {
             }
             self.progress.epoch += 1;
             self.progress.used = 0;
-            let report = self.evaluate();
+            let report = match self.evaluate() {
+                Ok(report) => report,
+                Err(error) => {
+                    self.progress.finished = true;
+                    return Some(Err(error));
+                }
+            };
             let stopped = report.as_ref().is_some_and(|report| report.stopped);
             self.progress.finished = stopped || self.progress.epoch == self.train.epochs;
             self.start_epoch();
@@ -517,73 +555,6 @@ impl Iterator for Fit<'_> {
         }
         None
     }
-}
-
-/// Splits consecutive texts into parts of at most `most` texts and about `tokens` tokens; yields their sizes.
-fn micro_batches(lengths: &[usize], most: usize, tokens: usize) -> impl Iterator<Item = usize> + '_ {
-    let mut rest = lengths;
-    std::iter::from_fn(move || {
-        let mut sum = 0;
-        let fits = |length: &&usize| {
-            sum += **length;
-            sum <= tokens
-        };
-        let count = rest
-            .iter()
-            .take(most)
-            .take_while(fits)
-            .count()
-            .max(1)
-            .min(rest.len());
-        rest = &rest[count..];
-        (count > 0).then_some(count)
-    })
-}
-
-/// Scores argmax answers; ties go to the lower class.
-fn task_report(logits: &Logits, gold: &[Option<ClassIndex>]) -> Option<TaskReport> {
-    let predicted: Vec<usize> = (0..logits.rows()).map(|row| argmax(logits.row(row))).collect();
-    let gold: Vec<Option<usize>> = gold.iter().map(|class| class.map(ClassIndex::position)).collect();
-    let confusion =
-        Confusion::count(logits.classes(), &gold, &predicted).expect("classes come from the same schema");
-    let scores = Scores::of(&confusion)?;
-    Some(TaskReport {
-        accuracy: scores.accuracy,
-        macro_precision: scores.macro_precision,
-        macro_recall: scores.macro_recall,
-        macro_f1: scores.macro_f1,
-    })
-}
-
-/// Position of the largest value, the first of equals.
-fn argmax(row: &[f32]) -> usize {
-    let better = |best: usize, i: usize| if row[i] > row[best] { i } else { best };
-    (0..row.len()).fold(0, better)
-}
-
-/// Each class's factor in the loss, mean 1 over the labelled examples; 0 for a class without any.
-fn class_weights(weighting: Weighting, classes: usize, gold: &[Option<ClassIndex>]) -> Vec<f32> {
-    let mut counts = vec![0usize; classes];
-    for class in gold.iter().flatten() {
-        counts[class.position()] += 1;
-    }
-    let raw: Vec<f64> = counts
-        .iter()
-        .map(|count| match (weighting, *count) {
-            (Weighting::None, _) => 1.0,
-            (_, 0) => 0.0,
-            (Weighting::Balanced, n) => 1.0 / n as f64,
-            (Weighting::SqrtBalanced, n) => 1.0 / (n as f64).sqrt(),
-        })
-        .collect();
-    let labelled: usize = counts.iter().sum();
-    let mass: f64 = raw
-        .iter()
-        .zip(&counts)
-        .map(|(weight, count)| weight * *count as f64)
-        .sum();
-    let scale = if mass > 0.0 { labelled as f64 / mass } else { 1.0 };
-    raw.into_iter().map(|weight| (weight * scale) as f32).collect()
 }
 
 /// Heads with small random weights, as BERT's initialisation has them, and zero bias.
@@ -597,56 +568,4 @@ fn new_heads(goals: &[Goal], hidden: usize, seed: u64) -> Vec<Linear> {
         head
     };
     goals.iter().map(head).collect()
-}
-
-/// A copy of every tensor that may have learned.
-pub(crate) fn snapshot(network: &mut Network, words: bool) -> Vec<Vec<f32>> {
-    let mut all: Vec<Vec<f32>> = network
-        .parameters()
-        .into_iter()
-        .map(|p| p.values.to_vec())
-        .collect();
-    if words {
-        let elements = network.encoder.config.vocabulary * network.encoder.config.hidden;
-        all.push(network.encoder.words.own(elements).clone());
-    }
-    all
-}
-
-/// Puts a [`snapshot`] back.
-pub(crate) fn restore(network: &mut Network, snapshot: Vec<Vec<f32>>) {
-    let dense = network.parameters().len();
-    for (parameter, values) in network.parameters().into_iter().zip(&snapshot) {
-        parameter.values.copy_from_slice(values);
-    }
-    if let Some(words) = snapshot.into_iter().nth(dense) {
-        network.encoder.words = poststelle_nn::encoder::WordTable::Owned(words);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parts_hold_every_text_once_within_their_budget() {
-        let sizes: Vec<usize> = micro_batches(&[5, 5, 20, 3, 3, 3], 2, 10).collect();
-        assert_eq!(sizes, [2, 1, 2, 1]);
-        assert_eq!(micro_batches(&[], 2, 10).count(), 0);
-    }
-
-    #[test]
-    fn class_weights_have_mean_one_over_the_examples() {
-        let gold: Vec<_> = [0, 0, 0, 1, 3]
-            .iter()
-            .map(|c| Some(ClassIndex(*c)))
-            .chain([None])
-            .collect();
-        assert_eq!(class_weights(Weighting::None, 4, &gold), [1.0; 4]);
-        for weighting in [Weighting::Balanced, Weighting::SqrtBalanced] {
-            let weights = class_weights(weighting, 4, &gold);
-            assert!((weights[0] * 3.0 + weights[1] + weights[3] - 5.0).abs() < 1e-5);
-            assert!(weights[1] > weights[0] && weights[2] == 0.0);
-        }
-    }
 }

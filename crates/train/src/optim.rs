@@ -92,7 +92,7 @@ impl Optimizer {
             let table = network.encoder.words.own(elements);
             update_rows(
                 at(0, true),
-                &grads.words.ids(),
+                grads.words.ids(),
                 width,
                 table,
                 grads.words.values(),

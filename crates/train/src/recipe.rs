@@ -302,6 +302,9 @@ pub struct Train {
     pub freeze_layers: usize,
     /// Whether the word-piece table keeps the base model's weights. Default true.
     pub freeze_words: bool,
+    /// Whether each layer's forward pass is computed again on the way back instead of kept: the same weights in the end,
+    /// a quarter (12 layers) to two fifths (6 layers) of the activation memory, a quarter more time. Default false.
+    pub recompute: bool,
 }
 
 impl Default for Train {
@@ -327,6 +330,7 @@ impl Default for Train {
             precision: PrecisionChoice::default(),
             freeze_layers: 0,
             freeze_words: true,
+            recompute: false,
         }
     }
 }

@@ -2,8 +2,10 @@
 
 use crate::calibrate::{self, Calibrated};
 use crate::distil::{Beginning, DistilError, Soft, Teacher};
-use crate::fit::{Event, Examples, Fit, FitError, Goal};
+use crate::fit::{Examples, Fit, FitError, Goal, Memory};
+use crate::frozen::{Cache, Told};
 use crate::recipe::{Kind, Recipe, Start};
+use crate::report::Event;
 use crate::{CheckpointError, hybrid, linear};
 use poststelle_corpus::Dataset;
 use poststelle_kernels::Precision;
@@ -18,6 +20,7 @@ use poststelle_nn::hf;
 use poststelle_nn::model::{EncoderModel, Part, Sharing};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The base model an encoder starts from.
 #[derive(Debug, Clone)]
@@ -44,6 +47,8 @@ pub struct Inputs<'a> {
     pub teacher: Option<&'a Teacher>,
     /// Where checkpoints are kept; none are without it.
     pub checkpoints: Option<&'a Path>,
+    /// Where the outputs of frozen layers are kept; without it they are computed again in every epoch.
+    pub frozen: Option<Cache<'a>>,
 }
 
 /// What a run tells while it goes on; the caller times it.
@@ -78,7 +83,15 @@ pub enum Observed {
         steps: usize,
         /// The arithmetic.
         precision: Precision,
+        /// Passes over the data if it is not stopped early.
+        epochs: usize,
+        /// Tokens of the validation texts, which are classified after every pass.
+        validation_tokens: usize,
+        /// What it holds in memory.
+        memory: Memory,
     },
+    /// The frozen layers are run over all texts, once.
+    Frozen(Told),
     /// Texts longer than the limit lose their end.
     Truncated {
         /// How many.
@@ -90,6 +103,8 @@ pub enum Observed {
     },
     /// The run goes on from this checkpoint.
     Resumed(PathBuf),
+    /// A checkpoint was written.
+    Saved,
     /// An encoder got on.
     Fit(Event),
 }
@@ -346,6 +361,7 @@ fn fit_encoder(
         Sharing::SingleTask => (0..schema.tasks().len()).map(|task| vec![task]).collect(),
     };
     let mut parts = Vec::new();
+    let mut frozen = None;
     for (n, tasks) in groups.into_iter().enumerate() {
         let goal = |task: &usize| {
             let task = &schema.tasks()[*task];
@@ -385,6 +401,18 @@ fn fit_encoder(
             );
             fit = fit.taught_by(Soft::new(targets, settings, origin));
         }
+        // Only models of one base have the same frozen layers; each network of a single-task teacher has its own.
+        if !beginning.is_shared() {
+            frozen = None;
+        }
+        if let (None, Some(cache)) = (&frozen, inputs.frozen) {
+            frozen = fit
+                .frozen_outputs(cache, &mut |told| observe(Observed::Frozen(told)))
+                .map_err(FitError::from)?;
+        }
+        if let Some(outputs) = &frozen {
+            fit.use_frozen(Arc::clone(outputs));
+        }
         observe(Observed::Encoder {
             tasks: tasks
                 .iter()
@@ -392,6 +420,10 @@ fn fit_encoder(
                 .collect(),
             steps: fit.steps(),
             precision: fit.precision(),
+            epochs: recipe.train.epochs,
+            validation_tokens: validation
+                .map_or(0, |set| set.encodings.iter().map(|text| text.ids.len()).sum()),
+            memory: fit.memory(),
         });
         let checkpoint = inputs
             .checkpoints
@@ -406,6 +438,7 @@ fn fit_encoder(
             observe(Observed::Fit(event));
             if let Some(path) = checkpoint.as_ref().filter(|_| epoch_over) {
                 fit.save(path)?;
+                observe(Observed::Saved);
             }
         }
         parts.push(Part::new(tasks, fit.finish(), Arithmetic::default())?);

@@ -9,7 +9,7 @@ use poststelle_nn::bundle::{self, Bundle};
 use poststelle_nn::model::Sharing;
 use poststelle_nn::shrink::shrink;
 use poststelle_train::recipe::{Distil, Kind, Layers, PrecisionChoice, Recipe, Start};
-use poststelle_train::{Base, DistilError, Inputs, Observed, Outcome, RunError, Teacher, run};
+use poststelle_train::{Base, Cache, DistilError, Inputs, Observed, Outcome, RunError, Teacher, run};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -95,6 +95,7 @@ fn trained(recipe: &Recipe, learning: &Dataset, teacher: Option<&Teacher>) -> Re
         base: Some(&base),
         teacher,
         checkpoints: None,
+        frozen: None,
     };
     run::run(&inputs, NOW, "test", &mut |_| ())
 }
@@ -287,6 +288,40 @@ fn a_shrunk_teacher_gives_its_vocabulary() {
     assert!(distance < 0.1, "{distance}");
 }
 
+/// The networks of a single-task teacher differ from the first layer on, so none may read what another's frozen layers said.
+#[test]
+fn frozen_layers_of_single_task_students_are_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, _) = teacher(folder.path(), Kind::Encoder, Sharing::SingleTask);
+    let teacher = teaching(&path, None);
+    let (learning, validation) = (mails(0, 60, |_| true), mails(600, 640, |_| true));
+    let weights = |frozen: Option<Cache<'_>>| -> Vec<Vec<f32>> {
+        let layers = Some(Layers::Count(2));
+        let mut recipe = recipe(
+            Kind::Encoder,
+            Some(Distil {
+                layers,
+                ..Distil::default()
+            }),
+        );
+        (recipe.train.epochs, recipe.train.freeze_layers) = (2, 1);
+        let inputs = Inputs {
+            recipe: &recipe,
+            learning: &learning,
+            validation: &validation,
+            base: None,
+            teacher: Some(&teacher),
+            checkpoints: None,
+            frozen,
+        };
+        let outcome = run::run(&inputs, NOW, "test", &mut |_| ()).unwrap();
+        let mut parts = outcome.models.encoder.unwrap().parts;
+        let parameters = parts.iter_mut().flat_map(|part| part.network.parameters());
+        parameters.map(|p| p.values.to_vec()).collect()
+    };
+    assert_eq!(weights(Some(Cache::Passing(folder.path()))), weights(None));
+}
+
 /// Stopped after its first epochs and taken up again, a student is the one it would have been; with another share or
 /// other layers it is another run.
 #[test]
@@ -307,6 +342,7 @@ fn a_resumed_student_is_the_same_and_another_distillation_is_refused() {
             base: None,
             teacher: Some(&teacher),
             checkpoints: kept,
+            frozen: None,
         };
         let (mut epochs, mut resumed) = (0, false);
         let outcome = run::run(&inputs, NOW, "test", &mut |event| match event {

@@ -4,10 +4,11 @@
 use poststelle_labels::ClassIndex;
 use poststelle_nn::encode::Encoding;
 use poststelle_nn::{Network, Pooling, hf};
-use poststelle_train::fit::{EvaluationReport, Event};
+use poststelle_train::frozen::Told;
 use poststelle_train::recipe::{PrecisionChoice, Train, Weighting};
-use poststelle_train::{Examples, Fit, FitError, Goal};
-use std::path::PathBuf;
+use poststelle_train::report::{EvaluationReport, Event};
+use poststelle_train::{Cache, Examples, Fit, FitError, FrozenError, Goal};
+use std::path::{Path, PathBuf};
 
 fn network() -> Network {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/tiny-model/bert");
@@ -62,6 +63,7 @@ fn goals() -> Vec<Goal> {
     ]
 }
 
+#[derive(Debug, PartialEq)]
 struct Outcome {
     losses: Vec<f64>,
     evaluations: Vec<EvaluationReport>,
@@ -70,6 +72,16 @@ struct Outcome {
 
 /// Runs to the end, or saves after `stop_at` updates, throws everything away and goes on from the file.
 fn run(train: &Train, stop_at: Option<usize>) -> Outcome {
+    run_with(train, stop_at, None, &mut Vec::new())
+}
+
+/// The same with the outputs of the frozen layers in a file; `told` hears of it.
+fn run_with(
+    train: &Train,
+    stop_at: Option<usize>,
+    cache: Option<Cache<'_>>,
+    told: &mut Vec<Told>,
+) -> Outcome {
     let ((learn, learn_gold), (valid, valid_gold)) = (examples(90, 0), examples(40, 200));
     let learning = Examples {
         encodings: &learn,
@@ -79,12 +91,21 @@ fn run(train: &Train, stop_at: Option<usize>) -> Outcome {
         encodings: &valid,
         gold: &valid_gold,
     };
-    let start = || Fit::new(network(), train, goals(), learning, Some(validation)).unwrap();
+    let mut start = || {
+        let mut fit = Fit::new(network(), train, goals(), learning, Some(validation)).unwrap();
+        if let Some(cache) = cache {
+            let outputs = fit.frozen_outputs(cache, &mut |event| told.push(event)).unwrap();
+            outputs.into_iter().for_each(|outputs| fit.use_frozen(outputs));
+        }
+        fit
+    };
     let mut fit = start();
+    let planned = fit.memory();
     let (mut losses, mut evaluations) = (Vec::new(), Vec::new());
     let folder = tempfile::tempdir().unwrap();
     let mut resumed = false;
     while let Some(event) = fit.next() {
+        assert_eq!(fit.memory(), planned, "memory is planned before the first update");
         match event.unwrap() {
             Event::Step(report) => {
                 losses.push(report.loss);
@@ -320,4 +341,174 @@ fn a_checkpoint_of_another_run_is_refused() {
             .resume(&path)
             .is_err()
     );
+}
+
+/// With dropout, frozen layers, a learning table, parts of a step; and a run may go on the other way.
+#[test]
+fn computing_activations_again_changes_no_bit_and_takes_less_memory() {
+    let variants = [
+        settings(),
+        Train {
+            freeze_layers: 1,
+            ..settings()
+        },
+        Train {
+            freeze_words: false,
+            micro_batch_tokens: 30,
+            precision: PrecisionChoice::Auto,
+            ..settings()
+        },
+    ];
+    for train in &variants {
+        let again = Train {
+            recompute: true,
+            ..train.clone()
+        };
+        assert_eq!(run(train, None), run(&again, None));
+        let activations = |train: &Train| memory(train).activations;
+        assert!(activations(&again) <= activations(train));
+    }
+    let again = Train {
+        recompute: true,
+        ..settings()
+    };
+    assert!(memory(&again).activations < memory(&settings()).activations);
+
+    let (encodings, gold) = examples(90, 0);
+    let learning = Examples {
+        encodings: &encodings,
+        gold: &gold,
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("checkpoint.safetensors");
+    let fit = |train| Fit::new(network(), train, goals(), learning, None).unwrap();
+    let kept = settings();
+    fit(&kept).save(&path).unwrap();
+    fit(&again).resume(&path).unwrap();
+}
+
+fn memory(train: &Train) -> poststelle_train::Memory {
+    let (encodings, gold) = examples(90, 0);
+    let learning = Examples {
+        encodings: &encodings,
+        gold: &gold,
+    };
+    Fit::new(network(), train, goals(), learning, None)
+        .unwrap()
+        .memory()
+}
+
+fn frozen() -> Train {
+    Train {
+        freeze_layers: 1,
+        ..settings()
+    }
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    entries.map(|entry| entry.unwrap().path()).collect()
+}
+
+/// Computed each time, read from a file without a name, from a kept one, and from the one an earlier run kept.
+#[test]
+fn outputs_of_frozen_layers_in_a_file_change_no_bit() {
+    for precision in [PrecisionChoice::F32, PrecisionChoice::Auto] {
+        let train = Train {
+            precision,
+            ..frozen()
+        };
+        let expected = run(&train, None);
+        let folder = tempfile::tempdir().unwrap();
+        let caches = [
+            Cache::Passing(folder.path()),
+            Cache::Kept(folder.path()),
+            Cache::Kept(folder.path()),
+        ];
+        for (cache, reused) in caches.into_iter().zip([false, false, true]) {
+            for stop_at in [None, Some(13)] {
+                let mut told = Vec::new();
+                assert_eq!(run_with(&train, stop_at, Some(cache), &mut told), expected);
+                let made = |told: &Told| matches!(told, Told::Ready { reused: false, .. });
+                assert_eq!(
+                    told.iter().any(made),
+                    !reused && (stop_at.is_none() || cache == caches[0])
+                );
+            }
+            let count = usize::from(cache != caches[0]);
+            assert_eq!(files(folder.path()).len(), count, "{cache:?}");
+        }
+        // Other frozen weights, other texts or another arithmetic have another file.
+        let deeper = Train {
+            freeze_layers: 2,
+            ..train
+        };
+        run_with(&deeper, None, Some(caches[1]), &mut Vec::new());
+        assert_eq!(files(folder.path()).len(), 2);
+    }
+}
+
+#[test]
+fn a_kept_file_that_is_not_what_it_should_be_is_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Some(Cache::Kept(folder.path()));
+    let expected = run_with(&frozen(), None, cache, &mut Vec::new());
+    let path = files(folder.path()).remove(0);
+    let whole = std::fs::read(&path).unwrap();
+    let with = |at: usize| {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        bytes
+    };
+    let cases = [
+        (with(whole.len() / 2), "contents"),
+        (with(3), "header"),
+        (with(30), "header"),
+        (whole[..whole.len() - 4].to_vec(), "bytes long"),
+        (Vec::new(), "bytes long"),
+    ];
+    for (bytes, expected_reason) in cases {
+        std::fs::write(&path, bytes).unwrap();
+        let mut told = Vec::new();
+        assert_eq!(run_with(&frozen(), None, cache, &mut told), expected);
+        let Some(Told::Unfit { path: named, reason }) = told.first() else {
+            panic!("{told:?}");
+        };
+        assert!(named == &path && reason.contains(expected_reason), "{reason}");
+        assert!(std::fs::read(&path).unwrap() == whole, "the file is made anew");
+    }
+    // To read is enough where nothing is to be written.
+    let mut permissions = std::fs::metadata(folder.path()).unwrap().permissions();
+    let before = permissions.clone();
+    permissions.set_readonly(true);
+    std::fs::set_permissions(folder.path(), permissions).unwrap();
+    let mut told = Vec::new();
+    assert_eq!(run_with(&frozen(), None, cache, &mut told), expected);
+    assert!(matches!(told[..], [Told::Ready { reused: true, .. }]), "{told:?}");
+    std::fs::set_permissions(folder.path(), before).unwrap();
+}
+
+#[test]
+fn a_place_where_no_file_can_be_made_is_named_with_the_bytes_it_takes() {
+    let (encodings, gold) = examples(30, 0);
+    let learning = Examples {
+        encodings: &encodings,
+        gold: &gold,
+    };
+    let tokens: usize = encodings.iter().map(|text| text.ids.len()).sum();
+    let train = frozen();
+    let mut fit = Fit::new(network(), &train, goals(), learning, None).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let taken = folder.path().join("taken");
+    std::fs::write(&taken, b"a file, not a directory").unwrap();
+    for cache in [Cache::Passing(&taken), Cache::Kept(&taken)] {
+        let error = fit.frozen_outputs(cache, &mut |_| ()).unwrap_err();
+        let FrozenError::Make { folder, bytes, .. } = &error else {
+            panic!("{error}");
+        };
+        assert_eq!(folder, &taken);
+        let width = network().encoder.config.hidden;
+        assert!(*bytes > (tokens * width * 4) as u64 && *bytes < (tokens * width * 4 + 100) as u64);
+    }
+    assert!(fit.all(|event| event.is_ok()), "without the file the run goes on");
 }

@@ -101,7 +101,15 @@ pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
     }
     step(out, begun, "training");
     let bundle = folder.join("bundle");
-    train::fit(&recipe, &datasets, base.as_ref(), None, None, &bundle, out)?;
+    train::fit(
+        &recipe,
+        &datasets,
+        base.as_ref(),
+        None,
+        train::Keep::default(),
+        &bundle,
+        out,
+    )?;
 
     step(out, begun, "evaluating on mails held back");
     let predictor = open_bundle(&bundle, Precision::default())?.predictor;

@@ -1,6 +1,7 @@
 //! `train`: one run from a recipe to a bundle, tracked.
 
 pub mod data;
+mod pace;
 mod teacher;
 mod watch;
 
@@ -13,7 +14,7 @@ use poststelle_measure::{Evaluation, Seed};
 use poststelle_nn::bundle;
 use poststelle_nn::hybrid::Side;
 use poststelle_train::recipe::{Gate, Kind, Start};
-use poststelle_train::{Base, DistilError, FitError, Inputs, Outcome, Recipe, RunError, Teacher, run};
+use poststelle_train::{Base, Cache, DistilError, FitError, Inputs, Outcome, Recipe, RunError, Teacher, run};
 use std::path::{Path, PathBuf};
 use watch::Watch;
 
@@ -22,8 +23,10 @@ use watch::Watch;
 /// Reads the recipe, checks the data, trains the linear model, the encoder or both, fits temperatures and bands on
 /// validation and writes the bundle with its history and figures; of a hybrid it also tells what each of its two models
 /// reaches alone. With a teacher, the encoder begins with half of that bundle's layers and learns from its answers, too
-/// (`[distil]` in the recipe says how). Stopped runs go on from --checkpoints. A run that
-/// misses its gate ends refused; its bundle is kept.
+/// (`[distil]` in the recipe says how). Stopped runs go on from --checkpoints. A run that misses its gate ends refused; its
+/// bundle is kept.
+/// With train.freeze_layers the frozen layers are run once and what they say of each mail is kept on the disk of --out
+/// until the run ends; it derives from mail, so only --keep-frozen keeps it longer.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Every setting of the run
@@ -41,6 +44,9 @@ pub struct Args {
     /// Directory for checkpoints; a run that finds some goes on from them
     #[arg(long, value_name = "DIR")]
     checkpoints: Option<PathBuf>,
+    /// Directory where the frozen layers' outputs stay for later runs over the same mails
+    #[arg(long, value_name = "DIR")]
+    keep_frozen: Option<PathBuf>,
     /// Train although the data checks found errors
     #[arg(long)]
     accept_findings: bool,
@@ -57,6 +63,7 @@ pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
         teacher,
         out: folder,
         checkpoints,
+        keep_frozen,
         accept_findings,
         json,
     } = args;
@@ -86,12 +93,16 @@ pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
         Kind::Encoder | Kind::Hybrid if !takes_layers => Some(fetch(&recipe.model.base, out)?),
         _ => None,
     };
+    let keep = Keep {
+        checkpoints: checkpoints.as_deref(),
+        frozen: keep_frozen.as_deref(),
+    };
     let validation = fit(
         &recipe,
         &datasets,
         base.as_ref(),
         teacher.as_ref(),
-        checkpoints.as_deref(),
+        keep,
         &folder,
         out,
     )?;
@@ -144,13 +155,22 @@ pub fn fetch(name: &str, out: &mut Output) -> Result<Base, Failure> {
     })
 }
 
+/// What of a run stays beside its bundle.
+#[derive(Clone, Copy, Default)]
+pub struct Keep<'a> {
+    /// Where its checkpoints stay.
+    pub checkpoints: Option<&'a Path>,
+    /// Where the outputs of its frozen layers stay.
+    pub frozen: Option<&'a Path>,
+}
+
 /// Trains, tells how it goes, writes the bundle and returns the figures on validation.
 pub fn fit(
     recipe: &Recipe,
     datasets: &Datasets,
     base: Option<&Base>,
     teacher: Option<&Teacher>,
-    checkpoints: Option<&Path>,
+    keep: Keep<'_>,
     folder: &Path,
     out: &mut Output,
 ) -> Result<Evaluation, Failure> {
@@ -159,7 +179,7 @@ pub fn fit(
         validation,
         test: _,
     } = datasets;
-    if let Some(folder) = checkpoints {
+    if let Some(folder) = keep.checkpoints {
         std::fs::create_dir_all(folder)?;
     }
     out.note(format!(
@@ -174,13 +194,18 @@ pub fn fit(
         .map(|task| task.name().to_string())
         .collect();
     let mut watch = Watch::new(out, names);
+    let beside = match folder.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
     let inputs = Inputs {
         recipe,
         learning,
         validation,
         base,
         teacher,
-        checkpoints,
+        checkpoints: keep.checkpoints,
+        frozen: Some(keep.frozen.map_or(Cache::Passing(beside), Cache::Kept)),
     };
     let now = crate::clock::now();
     let written_by = concat!("poststelle ", env!("CARGO_PKG_VERSION"));
@@ -250,6 +275,8 @@ fn failure(error: RunError) -> Failure {
         RunError::NoBase | RunError::Linear(_) => Failure::misused(error),
         RunError::Distil(error) => distil_failure(error),
         RunError::Fit(FitError::Diverged { .. }) => Failure::broken(error),
+        RunError::Fit(FitError::Outputs(_)) => Failure::broken(error)
+            .hint("make room on that disk, or name a directory on another with --keep-frozen"),
         RunError::Fit(_) => Failure::misused(error),
         RunError::Checkpoint(_) => {
             Failure::misused(error).hint("remove the checkpoints, or name another --checkpoints directory")

@@ -4,6 +4,9 @@
 //! queries at a time. Source: Vaswani et al. 2017, arXiv:1706.03762, §3.2.
 
 use super::{Arithmetic, LANES, Lanes};
+use crate::aligned::Aligned;
+#[cfg(target_arch = "x86_64")]
+use crate::amx;
 use crate::simd::{Level, level, vectorised};
 use std::ops::Range;
 
@@ -13,28 +16,46 @@ use std::ops::Range;
 pub struct KeysValues(Form);
 
 enum Form {
-    /// A word of the keys `[width / 2][LANES]` holds two neighbouring channels of a row.
+    /// A word of the keys holds two neighbouring channels of a row: `[width / 2][LANES]`, or for AMX left tiles
+    /// `[width / 32][LANES][STEP]`.
     Rounded {
-        keys: Vec<u32>,
+        tiles: bool,
+        keys: Aligned<u32>,
         /// `[width][LANES]`
-        values: Vec<u16>,
+        values: Aligned<u16>,
     },
     /// Both `[width][LANES]`.
-    Plain { keys: Vec<f32>, values: Vec<f32> },
+    Plain {
+        keys: Aligned<f32>,
+        values: Aligned<f32>,
+    },
+}
+
+/// Whether heads of this width are computed by AMX.
+#[cfg(target_arch = "x86_64")]
+fn in_tiles(head_width: usize) -> bool {
+    matches!(head_width, 32 | 64) && amx::available()
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn in_tiles(_: usize) -> bool {
+    false
 }
 
 impl KeysValues {
-    /// For rows of `width` channels.
-    pub fn new(arithmetic: Arithmetic, width: usize) -> Self {
+    /// For rows of `heads` times `head_width` channels.
+    pub fn new(arithmetic: Arithmetic, heads: usize, head_width: usize) -> Self {
+        let width = heads * head_width;
         Self(if arithmetic != Arithmetic::F32 && level() == Level::Avx512Bf16 {
             Form::Rounded {
-                keys: vec![0; width.div_ceil(2) * LANES],
-                values: vec![0; width * LANES],
+                tiles: in_tiles(head_width),
+                keys: Aligned::zeros(width.div_ceil(2) * LANES),
+                values: Aligned::zeros(width * LANES),
             }
         } else {
             Form::Plain {
-                keys: vec![0.0; width * LANES],
-                values: vec![0.0; width * LANES],
+                keys: Aligned::zeros(width * LANES),
+                values: Aligned::zeros(width * LANES),
             }
         })
     }
@@ -46,7 +67,7 @@ impl KeysValues {
     pub fn set(&mut self, from_keys: &[f32], from_values: &[f32]) {
         assert_eq!(from_keys.len(), from_values.len());
         match &mut self.0 {
-            Form::Rounded { keys, values } => {
+            Form::Rounded { tiles, keys, values } => {
                 assert_eq!(from_values.len(), values.len());
                 let (from_keys, from_values) = (from_keys.as_chunks().0, from_values.as_chunks().0);
                 // SAFETY: there are rounded keys only where AVX-512 BF16 was found.
@@ -57,6 +78,7 @@ impl KeysValues {
                         keys.as_chunks_mut().0,
                         from_values,
                         values.as_chunks_mut().0,
+                        *tiles,
                     )
                 };
             }
@@ -69,7 +91,7 @@ impl KeysValues {
 
     fn rounded(&self) -> Option<(&[u32], &[u16])> {
         match &self.0 {
-            Form::Rounded { keys, values } => Some((keys, values)),
+            Form::Rounded { keys, values, .. } => Some((keys, values)),
             Form::Plain { .. } => None,
         }
     }
@@ -85,9 +107,14 @@ impl KeysValues {
 /// Scratch memory of attention, kept from call to call.
 #[derive(Default)]
 pub struct Attention {
-    queries: Vec<u32>,
-    scores: Vec<Lanes>,
-    shares: Vec<[u32; LANES]>,
+    /// `[head width / 2][LANES]`
+    queries: Aligned<u32>,
+    /// `[keys][LANES]`
+    scores: Aligned<f32>,
+    /// `[keys / 2][LANES]`
+    shares: Aligned<u32>,
+    /// `[head width][LANES]`; AMX alone.
+    mixed: Aligned<f32>,
 }
 
 impl Attention {
@@ -111,15 +138,23 @@ impl Attention {
         assert_eq!(queries.len(), out.len());
         let d = queries.len() / LANES / heads;
         assert!(d.is_multiple_of(2), "an even head width");
-        self.scores.resize(blocks.len() * LANES, [0.0; LANES]);
+        self.scores.resize(blocks.len() * LANES * LANES);
+        let scores = self.scores.as_chunks_mut::<LANES>().0;
         #[cfg(target_arch = "x86_64")]
         if let Some(blocks) = blocks
             .iter()
             .map(|block| block.rounded())
             .collect::<Option<Vec<_>>>()
         {
-            self.queries.resize(d / 2 * LANES, 0);
-            self.shares.resize(blocks.len() * LANES / 2, [0; LANES]);
+            self.queries.resize(d / 2 * LANES);
+            self.shares.resize(blocks.len() * LANES / 2 * LANES);
+            self.mixed.resize(d * LANES);
+            let shares = self.shares.as_chunks_mut::<LANES>().0;
+            let tiles = if in_tiles(d) {
+                amx::AttentionTiles::new()
+            } else {
+                None
+            };
             for head in 0..heads {
                 let part = head * d * LANES..(head + 1) * d * LANES;
                 let keys = blocks.iter().map(|(keys, _)| &keys[part.start / 2..part.end / 2]);
@@ -127,30 +162,46 @@ impl Attention {
                 let (queries, out) = (&queries[part.clone()], &mut out[part.clone()]);
                 // SAFETY: there are rounded keys only where AVX-512 BF16 was found.
                 unsafe {
-                    wide::scores(queries, &mut self.queries, keys, &rows, &mut self.scores);
-                    let whole = wide::softmax(&mut self.scores, &rows, &mut self.shares);
-                    wide::mix(&self.shares, values, whole, &lanes, out);
+                    wide::queries(queries, &mut self.queries);
+                    if let Some(tiles) = &tiles {
+                        wide::tiled(
+                            tiles,
+                            &self.queries,
+                            keys,
+                            values,
+                            &rows,
+                            scores,
+                            shares,
+                            &mut self.mixed,
+                            &lanes,
+                            out,
+                        );
+                    } else {
+                        wide::scores(&self.queries, keys, &rows, scores);
+                        let whole = wide::softmax(scores, &rows, shares);
+                        wide::mix(shares, values, whole, &lanes, out);
+                    }
                 }
             }
             return;
         }
         let blocks: Vec<_> = blocks.iter().filter_map(|block| block.plain()).collect();
-        assert_eq!(self.scores.len(), blocks.len() * LANES, "blocks of one form");
+        assert_eq!(scores.len(), blocks.len() * LANES, "blocks of one form");
         for head in 0..heads {
             let part = head * d * LANES..(head + 1) * d * LANES;
-            for ((keys, _), scores) in blocks.iter().zip(self.scores.chunks_mut(LANES)) {
+            for ((keys, _), scores) in blocks.iter().zip(scores.chunks_mut(LANES)) {
                 plain_scores(
                     queries[part.clone()].as_chunks().0,
                     keys[part.clone()].as_chunks().0,
                     scores,
                 );
             }
-            let whole = plain_softmax(&mut self.scores[rows.clone()], 1.0 / (d as f32).sqrt());
-            self.scores[..rows.start].fill([0.0; LANES]);
-            self.scores[rows.end..].fill([0.0; LANES]);
+            let whole = plain_softmax(&mut scores[rows.clone()], 1.0 / (d as f32).sqrt());
+            scores[..rows.start].fill([0.0; LANES]);
+            scores[rows.end..].fill([0.0; LANES]);
             let out = out[part.clone()].as_chunks_mut::<LANES>().0;
             out.iter_mut().for_each(|out| out[lanes.clone()].fill(0.0));
-            for ((_, values), scores) in blocks.iter().zip(self.scores.chunks(LANES)) {
+            for ((_, values), scores) in blocks.iter().zip(scores.chunks(LANES)) {
                 plain_mix(
                     scores,
                     values[part.clone()].as_chunks().0,
@@ -223,6 +274,8 @@ vectorised! {
 #[cfg(target_arch = "x86_64")]
 mod wide {
     use super::{LANES, Lanes};
+    use crate::amx;
+    use crate::tile::{TILE, transpose};
     use std::arch::x86_64::*;
     use std::ops::Range;
 
@@ -267,17 +320,26 @@ mod wide {
         unsafe { _mm512_storeu_ps(lanes.as_mut_ptr(), x) }
     }
 
-    /// Rounds keys, neighbouring channels in pairs, and values to bfloat16.
+    /// Rounds keys, neighbouring channels in pairs, and values to bfloat16; keys to left tiles where `tiles` says so.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
     pub fn round(
         from_keys: &[Lanes],
         keys: &mut [[u32; LANES]],
         from_values: &[Lanes],
         values: &mut [[u16; LANES]],
+        tiles: bool,
     ) {
         for (words, [low, high]) in keys.iter_mut().zip(from_keys.as_chunks::<2>().0) {
             // SAFETY: sixteen words are 512 plain bits.
             unsafe { _mm512_storeu_si512(words.as_mut_ptr().cast(), pairs(get(low), get(high))) };
+        }
+        if tiles {
+            for tile in keys.as_chunks_mut::<LANES>().0 {
+                // SAFETY (both): sixteen words are 512 plain bits.
+                let mut rows = tile.map(|row| unsafe { std::mem::transmute::<[u32; LANES], __m512i>(row) });
+                transpose(&mut rows);
+                *tile = rows.map(|row| unsafe { std::mem::transmute::<__m512i, [u32; LANES]>(row) });
+            }
         }
         for (short, value) in values.iter_mut().zip(from_values) {
             // SAFETY (both): sixteen bfloat16 are 256 plain bits.
@@ -288,15 +350,9 @@ mod wide {
         }
     }
 
-    /// Scores in powers of two, `q·k · log₂e / √d`, for every key of a half block that `rows` touches.
+    /// Queries of one head in pairs of channels, scaled so that scores are powers of two: `q · log₂e / √d`.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-    pub fn scores<'a>(
-        queries: &[f32],
-        rounded: &mut [u32],
-        keys: impl Iterator<Item = &'a [u32]>,
-        rows: &Range<usize>,
-        scores: &mut [Lanes],
-    ) {
+    pub fn queries(queries: &[f32], rounded: &mut [u32]) {
         let channels = queries.as_chunks::<LANES>().0;
         let scale = _mm512_set1_ps(std::f32::consts::LOG2_E / (channels.len() as f32).sqrt());
         let rounded = rounded.as_chunks_mut::<LANES>().0;
@@ -305,6 +361,56 @@ mod wide {
             // SAFETY: sixteen words are 512 plain bits.
             unsafe { _mm512_storeu_si512(words.as_mut_ptr().cast(), words_of) };
         }
+    }
+
+    /// All three steps of one head in AMX.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+    #[allow(clippy::too_many_arguments)]
+    pub fn tiled<'a>(
+        tiles: &amx::AttentionTiles,
+        queries: &[u32],
+        keys: impl Iterator<Item = &'a [u32]>,
+        values: impl Iterator<Item = &'a [u16]>,
+        rows: &Range<usize>,
+        scores: &mut [Lanes],
+        shares: &mut [[u32; LANES]],
+        mixed: &mut [f32],
+        lanes: &Range<usize>,
+        out: &mut [f32],
+    ) {
+        let keys: Vec<*const u32> = keys.map(<[u32]>::as_ptr).collect();
+        let values: Vec<*const u16> = values.map(<[u16]>::as_ptr).collect();
+        let steps = queries.len() / TILE;
+        // SAFETY: the queries and each block's keys of this head are `steps` whole tiles.
+        unsafe {
+            amx::scores(
+                tiles,
+                queries.as_ptr(),
+                &keys,
+                steps,
+                scores.as_flattened_mut().as_chunks_mut().0,
+            )
+        };
+        let whole = softmax(scores, rows, shares);
+        let (shares, channels) = (shares.as_flattened().as_chunks().0, out.len() / LANES);
+        // SAFETY: each block's values of this head are that many channels.
+        unsafe { amx::mix(tiles, &values, shares, channels, mixed.as_chunks_mut().0) };
+        let mask = ((1u32 << lanes.end) - (1u32 << lanes.start)) as __mmask16;
+        for (out, sum) in out.as_chunks_mut::<LANES>().0.iter_mut().zip(mixed.as_chunks().0) {
+            // SAFETY: a `Lanes` is sixteen f32; masked lanes are not touched.
+            unsafe { _mm512_mask_storeu_ps(out.as_mut_ptr(), mask, _mm512_mul_ps(get(sum), whole[0])) };
+        }
+    }
+
+    /// Scores of every key of a half block that `rows` touches.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+    pub fn scores<'a>(
+        queries: &[u32],
+        keys: impl Iterator<Item = &'a [u32]>,
+        rows: &Range<usize>,
+        scores: &mut [Lanes],
+    ) {
+        let rounded = queries.as_chunks::<LANES>().0;
         let mut first = 0;
         for (keys, scores) in keys.zip(scores.as_chunks_mut::<LANES>().0) {
             for half in 0..LANES / KEYS {
@@ -472,7 +578,7 @@ mod tests {
             let size = width * LANES;
             let stored: Vec<KeysValues> = (0..blocks)
                 .map(|block| {
-                    let mut stored = KeysValues::new(arithmetic, width);
+                    let mut stored = KeysValues::new(arithmetic, heads, d);
                     stored.set(
                         &parts[1][block * size..][..size],
                         &parts[2][block * size..][..size],

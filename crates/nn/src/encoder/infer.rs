@@ -11,6 +11,7 @@ use super::{Config, Encoder, Layer, Norm};
 use crate::encode::Batch;
 use crate::network::Pooling;
 use poststelle_kernels::UnsupportedPrecision;
+use poststelle_kernels::aligned::Aligned;
 use poststelle_kernels::lanes::{
     self, Activation, Arithmetic, Attention, KeysValues, LANES, Operand, Weights, WeightsError,
 };
@@ -164,9 +165,9 @@ struct Strip<'a> {
 struct Chunk {
     blocks: Range<usize>,
     /// Hidden states, `[blocks][hidden][LANES]`.
-    x: Vec<f32>,
+    x: Aligned<f32>,
     /// `[blocks][3 · hidden][LANES]`
-    qkv: Vec<f32>,
+    qkv: Aligned<f32>,
 }
 
 #[derive(Default)]
@@ -180,9 +181,9 @@ struct Phase {
 struct Scratch {
     operand: Operand,
     attention: Attention,
-    narrow: Vec<f32>,
-    wide: Vec<f32>,
-    row: Vec<f32>,
+    narrow: Aligned<f32>,
+    wide: Aligned<f32>,
+    row: Aligned<f32>,
 }
 
 thread_local! {
@@ -190,11 +191,9 @@ thread_local! {
 }
 
 /// `buffer` with `n` elements of any value, keeping its memory.
-fn sized(buffer: &mut Vec<f32>, n: usize) -> &mut [f32] {
-    if buffer.len() < n {
-        buffer.resize(n, 0.0);
-    }
-    &mut buffer[..n]
+fn sized(buffer: &mut Aligned<f32>, n: usize) -> &mut [f32] {
+    buffer.resize(n);
+    buffer
 }
 
 impl<'a> Strip<'a> {
@@ -215,14 +214,15 @@ impl<'a> Strip<'a> {
         let chunks = (0..count).map(|n| {
             let blocks = blocks * n / count..blocks * (n + 1) / count;
             Mutex::new(Chunk {
-                x: vec![0.0; blocks.len() * hidden * LANES],
-                qkv: vec![0.0; blocks.len() * 3 * hidden * LANES],
+                x: Aligned::zeros(blocks.len() * hidden * LANES),
+                qkv: Aligned::zeros(blocks.len() * 3 * hidden * LANES),
                 blocks,
             })
         });
+        let heads = encoder.config.heads;
         let store = || {
             (0..blocks)
-                .map(|_| RwLock::new(KeysValues::new(packed.arithmetic, hidden)))
+                .map(|_| RwLock::new(KeysValues::new(packed.arithmetic, heads, hidden / heads)))
                 .collect()
         };
         Self {
@@ -291,7 +291,7 @@ impl<'a> Strip<'a> {
         }
     }
 
-    fn embed(&self, chunk: &mut Chunk, row: &mut Vec<f32>) {
+    fn embed(&self, chunk: &mut Chunk, row: &mut Aligned<f32>) {
         let Encoder { config, words, body } = self.encoder;
         let hidden = config.hidden;
         let row = sized(row, hidden);

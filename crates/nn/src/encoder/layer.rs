@@ -5,16 +5,16 @@
 //! summed   = middle + dropout(gelu(middle·Wᵘ + bᵘ)·Wᵈ + bᵈ)      out = LayerNorm(summed)
 //! ```
 
+use crate::encoder::activations::{bytes, sized};
 use crate::encoder::weights::Layer;
 use crate::encoder::{Config, Noise, Place};
 use poststelle_kernels::attention::{self, Shape};
 use poststelle_kernels::matmul::{Precision, Product};
 use poststelle_kernels::{dropout, gelu, norm};
 
-/// What the backward pass of a layer needs from its forward pass; all `[tokens, …]`.
+/// What the backward pass of a layer needs from its forward pass besides the input; all `[tokens, …]`.
 #[derive(Default)]
 pub struct Tape {
-    pub input: Vec<f32>,
     qkv: Vec<f32>,
     context: Vec<f32>,
     attended: Vec<f32>,
@@ -23,7 +23,40 @@ pub struct Tape {
     summed: Vec<f32>,
 }
 
-/// Buffers of the backward pass, used by one layer after another.
+impl Tape {
+    /// Gives the buffers their size for `tokens` tokens.
+    pub fn plan(&mut self, config: &Config, tokens: usize) {
+        let Self {
+            qkv,
+            context,
+            attended,
+            middle,
+            inner,
+            summed,
+        } = self;
+        sized(qkv, tokens * 3 * config.hidden);
+        sized(inner, tokens * config.feed_forward);
+        for buffer in [context, attended, middle, summed] {
+            sized(buffer, tokens * config.hidden);
+        }
+    }
+
+    /// Bytes the buffers hold.
+    pub fn bytes(&self) -> usize {
+        let Self {
+            qkv,
+            context,
+            attended,
+            middle,
+            inner,
+            summed,
+        } = self;
+        let all = [qkv, context, attended, middle, inner, summed];
+        all.into_iter().map(bytes).sum()
+    }
+}
+
+/// Buffers that one layer after another works in.
 #[derive(Default)]
 pub struct Scratch {
     wide: Vec<f32>,
@@ -33,10 +66,37 @@ pub struct Scratch {
     qkv: Vec<f32>,
 }
 
-/// `buffer` with `n` elements of any value, keeping its memory.
-fn sized(buffer: &mut Vec<f32>, n: usize) -> &mut [f32] {
-    buffer.resize(n, 0.0);
-    &mut buffer[..n]
+impl Scratch {
+    /// Gives the buffers their size for `tokens` tokens.
+    pub fn plan(&mut self, config: &Config, tokens: usize) {
+        let Self {
+            wide,
+            activated,
+            narrow,
+            context,
+            qkv,
+        } = self;
+        for buffer in [wide, activated] {
+            sized(buffer, tokens * config.feed_forward);
+        }
+        for buffer in [narrow, context] {
+            sized(buffer, tokens * config.hidden);
+        }
+        sized(qkv, tokens * 3 * config.hidden);
+    }
+
+    /// Bytes the buffers hold.
+    pub fn bytes(&self) -> usize {
+        let Self {
+            wide,
+            activated,
+            narrow,
+            context,
+            qkv,
+        } = self;
+        let all = [wide, activated, narrow, context, qkv];
+        all.into_iter().map(bytes).sum()
+    }
 }
 
 /// Everything a layer's pass works with besides weights and activations.
@@ -64,12 +124,11 @@ impl Pass<'_> {
 }
 
 impl Layer {
-    /// Computes the layer's output from `tape.input` into `out`, both `[tokens, hidden]`.
-    pub fn forward(&self, pass: Pass<'_>, tape: &mut Tape, out: &mut Vec<f32>) {
+    /// Fills `tape` from the layer's `input`, `[tokens, hidden]`: all of the forward pass but its last LayerNorm.
+    pub fn record(&self, pass: Pass<'_>, input: &[f32], tape: &mut Tape, scratch: &mut Scratch) {
         let (config, precision) = (pass.config, pass.precision);
-        let (n, hidden) = (tape.input.len() / config.hidden, config.hidden);
+        let (n, hidden) = (input.len() / config.hidden, config.hidden);
         let Tape {
-            input,
             qkv,
             context,
             attended,
@@ -95,28 +154,30 @@ impl Layer {
         let inner = sized(inner, n * config.feed_forward);
         self.up.product(precision, middle, inner);
         norm::add_bias(inner, &self.up.bias);
-        // The activation is computed again in the backward pass; here it borrows the memory of `out`.
-        let activated = sized(out, n * config.feed_forward);
+        // Not on the tape: the backward pass computes the activation again.
+        let activated = sized(&mut scratch.activated, n * config.feed_forward);
         gelu::forward(inner, activated);
         let summed = sized(summed, n * hidden);
         self.down.product(precision, activated, summed);
         norm::add_bias_dropout_residual(summed, &self.down.bias, pass.dropout(Place::Output), middle);
+    }
+
+    /// The layer's output from its filled tape, `[tokens, hidden]`; it may lie where the input lay.
+    pub fn finish(&self, pass: Pass<'_>, tape: &Tape, out: &mut [f32]) {
         let after = &self.output_norm;
-        norm::forward(
-            summed,
-            &after.gain,
-            &after.bias,
-            config.epsilon,
-            sized(out, n * hidden),
-        );
+        let summed = &tape.summed[..out.len()];
+        norm::forward(summed, &after.gain, &after.bias, pass.config.epsilon, out);
     }
 
     /// Turns the gradient of the output into that of the input, in place, and adds the weights' to `grads`.
     ///
-    /// `below` says whether the gradient of the input is needed; without it `grad` is left undefined.
+    /// `input` and `tape` are those of the forward pass. `below` says whether the gradient of the input is needed;
+    /// without it `grad` is left undefined.
+    #[allow(clippy::too_many_arguments)] // two of them are a pair, and each is of another kind
     pub fn backward(
         &self,
         pass: Pass<'_>,
+        input: &[f32],
         tape: &Tape,
         scratch: &mut Scratch,
         grad: &mut [f32],
@@ -124,7 +185,8 @@ impl Layer {
         below: bool,
     ) {
         let (config, precision) = (pass.config, pass.precision);
-        let (n, hidden) = (tape.input.len() / config.hidden, config.hidden);
+        let (n, hidden) = (input.len() / config.hidden, config.hidden);
+        let (narrow_len, wide_len) = (n * hidden, n * config.feed_forward);
         let Scratch {
             wide,
             activated,
@@ -136,7 +198,7 @@ impl Layer {
         let after = &mut grads.output_norm;
         let gain = &self.output_norm.gain;
         norm::backward(
-            &tape.summed,
+            &tape.summed[..narrow_len],
             gain,
             config.epsilon,
             grad,
@@ -144,12 +206,13 @@ impl Layer {
             &mut after.bias,
         );
         // `grad` now belongs to `summed`: it flows on through the residual and, dropped out, through the block.
-        let narrow = sized(narrow, n * hidden);
+        let narrow = sized(narrow, narrow_len);
         narrow.copy_from_slice(grad);
         dropout::apply(pass.dropout(Place::Output), narrow);
-        let activated = sized(activated, n * config.feed_forward);
-        gelu::forward(&tape.inner, activated);
-        let wide = sized(wide, n * config.feed_forward);
+        let activated = sized(activated, wide_len);
+        let inner = &tape.inner[..wide_len];
+        gelu::forward(inner, activated);
+        let wide = sized(wide, wide_len);
         self.down.backward(
             precision,
             activated,
@@ -157,10 +220,10 @@ impl Layer {
             &mut grads.down,
             Some((Product::Replace, wide)),
         );
-        gelu::backward(&tape.inner, wide);
+        gelu::backward(inner, wide);
         self.up.backward(
             precision,
-            &tape.middle,
+            &tape.middle[..narrow_len],
             wide,
             &mut grads.up,
             Some((Product::Add, grad)),
@@ -169,7 +232,7 @@ impl Layer {
         let after = &mut grads.attention_norm;
         let gain = &self.attention_norm.gain;
         norm::backward(
-            &tape.attended,
+            &tape.attended[..narrow_len],
             gain,
             config.epsilon,
             grad,
@@ -178,25 +241,25 @@ impl Layer {
         );
         narrow.copy_from_slice(grad);
         dropout::apply(pass.dropout(Place::AttentionOut), narrow);
-        let context_grad = sized(context, n * hidden);
+        let context_grad = sized(context, narrow_len);
         let into_context = Some((Product::Replace, &mut context_grad[..]));
         self.attention_out.backward(
             precision,
-            &tape.context,
+            &tape.context[..narrow_len],
             narrow,
             &mut grads.attention_out,
             into_context,
         );
-        let qkv = sized(qkv, n * 3 * hidden);
+        let qkv = sized(qkv, 3 * narrow_len);
         attention::backward(
             pass.shape(),
-            &tape.qkv,
+            &tape.qkv[..3 * narrow_len],
             pass.dropout(Place::Attention),
             context_grad,
             qkv,
         );
         let into_input = below.then_some((Product::Add, grad));
         self.qkv
-            .backward(precision, &tape.input, qkv, &mut grads.qkv, into_input);
+            .backward(precision, input, qkv, &mut grads.qkv, into_input);
     }
 }

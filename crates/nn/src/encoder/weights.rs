@@ -4,7 +4,6 @@ use crate::encoder::Config;
 use half::{bf16, f16};
 use memmap2::Mmap;
 use poststelle_kernels::matmul::{Precision, Product, View, multiply};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A linear map with bias: `y = x·weightᵀ + bias`.
@@ -308,33 +307,54 @@ impl WordTable {
     }
 }
 
-/// Gradients of the rows of the word-piece table that a batch used.
-#[derive(Default)]
+/// Gradients of the rows of the word-piece table that a batch used; the memory is kept from batch to batch.
 pub struct RowGradients {
-    rows: BTreeMap<u32, usize>,
+    /// Per row of the table, 1 + its place in `ids`; 0 where it was not used.
+    places: Vec<u32>,
+    ids: Vec<u32>,
     values: Vec<f32>,
 }
 
 impl RowGradients {
+    /// None yet, of a table with this many rows.
+    pub fn new(vocabulary: usize) -> Self {
+        Self {
+            places: vec![0; vocabulary],
+            ids: Vec::new(),
+            values: Vec::new(),
+        }
+    }
+
+    /// Makes room for `rows` rows of `width` elements.
+    pub fn plan(&mut self, rows: usize, width: usize) {
+        self.ids.reserve_exact(rows);
+        self.values.reserve_exact(rows * width);
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        let words = self.places.capacity() + self.ids.capacity() + self.values.capacity();
+        words * size_of::<f32>()
+    }
+
     /// Adds `grad` to row `id`.
     pub fn add(&mut self, id: u32, grad: &[f32]) {
-        let slot = *self.rows.entry(id).or_insert_with(|| {
-            self.values.resize(self.values.len() + grad.len(), 0.0);
-            self.values.len() / grad.len() - 1
-        });
-        let start = slot * grad.len();
+        let place = &mut self.places[id as usize];
+        if *place == 0 {
+            self.ids.push(id);
+            self.values.extend_from_slice(grad);
+            *place = self.ids.len() as u32;
+            return;
+        }
+        let start = (*place as usize - 1) * grad.len();
         for (sum, grad) in self.values[start..start + grad.len()].iter_mut().zip(grad) {
             *sum += grad;
         }
     }
 
     /// The rows used, in the order of [`values`](Self::values).
-    pub fn ids(&self) -> Vec<u32> {
-        let mut ids = vec![0; self.rows.len()];
-        for (id, slot) in &self.rows {
-            ids[*slot] = *id;
-        }
-        ids
+    pub fn ids(&self) -> &[u32] {
+        &self.ids
     }
 
     /// `[rows used, hidden]`
@@ -344,7 +364,9 @@ impl RowGradients {
 
     /// Forgets everything.
     pub fn clear(&mut self) {
-        self.rows.clear();
+        for id in self.ids.drain(..) {
+            self.places[id as usize] = 0;
+        }
         self.values.clear();
     }
 }

@@ -1,9 +1,11 @@
 //! What a person sees of a run, and the history kept of it.
 
+use super::pace::Pace;
 use crate::output::Output;
 use indicatif::{ProgressBar, ProgressStyle};
 use poststelle_kernels::Precision;
-use poststelle_train::fit::{EvaluationReport, Event, StepReport};
+use poststelle_train::frozen::Told;
+use poststelle_train::report::{EvaluationReport, Event, StepReport};
 use poststelle_train::run::Observed;
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -18,8 +20,9 @@ pub struct Watch<'a> {
     learning: Vec<String>,
     started: Instant,
     said: Instant,
-    /// When the current stretch of updates began, and the samples and tokens since.
-    stretch: (Instant, usize, usize),
+    /// When the last event was heard.
+    heard: Instant,
+    pace: Pace,
     bar: Option<ProgressBar>,
     history: String,
 }
@@ -34,7 +37,8 @@ impl<'a> Watch<'a> {
             tasks,
             started: now,
             said: now,
-            stretch: (now, 0, 0),
+            heard: now,
+            pace: Pace::default(),
             bar: None,
             history: String::new(),
         }
@@ -42,6 +46,8 @@ impl<'a> Watch<'a> {
 
     /// Takes one event.
     pub fn hear(&mut self, event: &Observed) {
+        let took = self.heard.elapsed();
+        self.heard = Instant::now();
         match event {
             Observed::Linear { texts } => {
                 self.say(format!(
@@ -61,6 +67,9 @@ impl<'a> Watch<'a> {
                 tasks,
                 steps,
                 precision,
+                epochs,
+                validation_tokens,
+                memory,
             } => {
                 self.learning.clone_from(tasks);
                 let precision = match precision {
@@ -71,11 +80,17 @@ impl<'a> Watch<'a> {
                     "fine-tuning the encoder in {precision}: {steps} updates for {}",
                     tasks.join(", ")
                 ));
-                self.stretch = (Instant::now(), 0, 0);
+                self.say(format!(
+                    "memory: activations {} for {} tokens at once, weights with gradients and moments {}",
+                    megabytes(memory.activations),
+                    memory.tokens,
+                    megabytes(memory.parameters)
+                ));
+                self.pace = Pace::new(*epochs, *validation_tokens);
                 self.said = Instant::now();
                 if self.out.is_terminal() {
                     let bar = ProgressBar::new(*steps as u64);
-                    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}, {eta} left");
+                    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}");
                     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
                     self.bar = Some(bar);
                 }
@@ -90,8 +105,62 @@ impl<'a> Watch<'a> {
                 ));
             }
             Observed::Resumed(path) => self.say(format!("going on from {}", path.display())),
-            Observed::Fit(Event::Step(report)) => self.step(report),
-            Observed::Fit(Event::Evaluated(report)) => self.evaluated(report),
+            Observed::Frozen(told) => self.frozen(told),
+            Observed::Fit(Event::Step(report)) => {
+                let StepReport {
+                    step,
+                    steps,
+                    epoch,
+                    samples,
+                    tokens,
+                    ..
+                } = *report;
+                self.pace.learned(took, (step, steps), epoch, (samples, tokens));
+                self.step(report);
+            }
+            Observed::Fit(Event::Evaluated(report)) => {
+                self.pace.evaluated(took);
+                self.evaluated(report);
+            }
+            Observed::Saved => self.pace.saved(took),
+        }
+    }
+
+    fn frozen(&mut self, told: &Told) {
+        match told {
+            Told::Unfit { path, reason } => self.say(format!(
+                "{} cannot be used and is made anew: {reason}",
+                path.display()
+            )),
+            Told::Running { done, tokens, layers } => {
+                if *done == 0 {
+                    self.say(format!(
+                        "running the {layers} frozen layers once over {tokens} tokens"
+                    ));
+                    self.said = Instant::now();
+                } else if self.said.elapsed() >= PAUSE {
+                    self.said = Instant::now();
+                    self.out.note(format!("  {} %", 100 * done / tokens.max(&1)));
+                }
+            }
+            Told::Ready { bytes, kept, reused } => {
+                let size = megabytes(*bytes as usize);
+                self.say(match (kept, reused) {
+                    (None, _) => {
+                        format!("the frozen layers' outputs take {size} on disk while this run lives")
+                    }
+                    (Some(path), false) => {
+                        format!(
+                            "the frozen layers' outputs are kept in {}, {size}",
+                            path.display()
+                        )
+                    }
+                    (Some(path), true) => format!(
+                        "the frozen layers' outputs are those an earlier run kept in {}, {size}",
+                        path.display()
+                    ),
+                });
+            }
         }
     }
 
@@ -115,18 +184,15 @@ impl<'a> Watch<'a> {
     }
 
     fn step(&mut self, report: &StepReport) {
-        self.stretch.1 += report.samples;
-        self.stretch.2 += report.tokens;
-        let seconds = self.stretch.0.elapsed().as_secs_f64().max(1e-9);
-        let (samples, tokens) = (self.stretch.1 as f64 / seconds, self.stretch.2 as f64 / seconds);
+        let (samples, tokens) = self.pace.rates();
         let mut line = json!({ "event": "step", "seconds": self.started.elapsed().as_secs_f64(),
             "samples_per_second": samples, "tokens_per_second": tokens });
         extend(&mut line, report);
         self.record(&line);
-        let left = seconds / report.step.max(1) as f64 * report.steps.saturating_sub(report.step) as f64;
         let text = format!(
-            "loss {:.3}, {samples:.1} mails/s, {tokens:.0} tokens/s",
-            report.loss
+            "loss {:.3}, {samples:.1} mails/s, {tokens:.0} tokens/s, {:.0} s left",
+            report.loss,
+            self.pace.left()
         );
         if let Some(bar) = &self.bar {
             bar.set_position(report.step as u64);
@@ -136,9 +202,8 @@ impl<'a> Watch<'a> {
             let StepReport {
                 step, steps, epoch, ..
             } = report;
-            self.out.note(format!(
-                "  update {step} of {steps}, epoch {epoch:.2}, {text}, {left:.0} s left"
-            ));
+            self.out
+                .note(format!("  update {step} of {steps}, epoch {epoch:.2}, {text}"));
         }
     }
 
@@ -178,6 +243,11 @@ impl<'a> Watch<'a> {
             None => self.out.note(text),
         }
     }
+}
+
+/// Bytes as a person reads them, in units of 10⁶.
+fn megabytes(bytes: usize) -> String {
+    format!("{:.0} MB", bytes as f64 / 1e6)
 }
 
 /// Adds the fields of `report` to a line.
