@@ -268,3 +268,18 @@ fn outputs_of_frozen_layers_stay_only_where_they_are_wanted() {
     );
     assert!(passing == first && first == second, "the file changes no weight");
 }
+
+#[test]
+fn a_server_without_workers_or_tokens_is_refused() {
+    for (flag, value) in [
+        ("--workers", "0"),
+        ("--workers", "many"),
+        ("--batch-tokens", "1"),
+        ("--batch-tokens", "70000"),
+    ] {
+        let output = poststelle(&["serve", "nowhere", flag, value]);
+        assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+        let said = said(&output);
+        assert!(said.contains(flag) && said.contains(value), "{said}");
+    }
+}

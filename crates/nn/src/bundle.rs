@@ -11,14 +11,16 @@
 //! A bundle is written to a new directory and renamed into place, so there is never half of one. It also opens as a
 //! `model.tar.gz`.
 
+mod encoded;
 mod manifest;
 mod save;
 
+pub use encoded::Encoded;
 pub use manifest::{Calibration, DatasetNote, DistilNote, EncoderNote, FORMAT, Manifest, ShrinkNote};
 pub use save::{SaveError, save};
 pub(crate) use save::{begin, finish, put};
 
-use crate::encode::{Encoder as TextEncoder, TokenizerError};
+use crate::encode::{Encoder as TextEncoder, Encoding, TokenizerError};
 use crate::encoder::{Config, PackError};
 use crate::hf::{self, Checkpoint, CheckpointError};
 use crate::hybrid::{self, Side};
@@ -125,18 +127,49 @@ pub struct Models {
 }
 
 impl Models {
+    /// Encodes texts for every model there is; over all cores.
+    pub fn encode(&self, texts: Vec<String>) -> Result<Vec<Encoded>, TokenizerError> {
+        let encodings = match &self.encoder {
+            Some(encoder) => {
+                let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+                encoder.text.encode(&texts)?.into_iter().map(Some).collect()
+            }
+            None => vec![None; texts.len()],
+        };
+        let encoded = texts.into_iter().zip(encodings);
+        Ok(encoded
+            .map(|(text, encoding)| Encoded::new(text, encoding))
+            .collect())
+    }
+
     /// Logits of each task in schema order; `mix` puts those of both models together.
-    pub fn logits(&self, mix: Option<&hybrid::Mix>, texts: &[&str]) -> Result<Vec<Logits>, TokenizerError> {
+    ///
+    /// # Panics
+    /// If a text was encoded without an encoder, and here is one.
+    pub fn logits_of(&self, mix: Option<&hybrid::Mix>, encoded: &[&Encoded]) -> Vec<Logits> {
+        let words = |model: &WordsModel| {
+            let texts: Vec<&str> = encoded.iter().map(|one| one.text()).collect();
+            model.logits(&texts)
+        };
+        let pieces = |model: &EncoderModel| {
+            let encodings = encoded.iter().map(|one| one.encoding());
+            let encodings: Option<Vec<&Encoding>> = encodings.collect();
+            model.logits_of(&encodings.expect("texts encoded by these models"))
+        };
         match (&self.words, &self.encoder, mix) {
-            (Some(words), Some(encoder), Some(mix)) => Ok(hybrid::combine(
-                mix,
-                &words.logits(texts),
-                &encoder.logits(texts)?,
-            )),
-            (_, Some(encoder), _) => encoder.logits(texts),
-            (Some(words), None, _) => Ok(words.logits(texts)),
-            (None, None, _) => Ok(Vec::new()),
+            (Some(linear), Some(encoder), Some(mix)) => {
+                hybrid::combine(mix, &words(linear), &pieces(encoder))
+            }
+            (_, Some(encoder), _) => pieces(encoder),
+            (Some(linear), None, _) => words(linear),
+            (None, None, _) => Vec::new(),
         }
+    }
+
+    /// Encodes texts and computes their logits, see [`logits_of`](Self::logits_of).
+    pub fn logits(&self, mix: Option<&hybrid::Mix>, texts: &[&str]) -> Result<Vec<Logits>, TokenizerError> {
+        let encoded = self.encode(texts.iter().map(|&text| text.to_owned()).collect())?;
+        Ok(self.logits_of(mix, &encoded.iter().collect::<Vec<_>>()))
     }
 }
 
@@ -317,9 +350,14 @@ impl Bundle {
         &self.models
     }
 
-    /// Logits of each task in schema order, rows in the order of `texts`.
-    pub fn logits(&self, texts: &[&str]) -> Result<Vec<Logits>, TokenizerError> {
-        self.models.logits(self.manifest.hybrid.as_ref(), texts)
+    /// Encodes texts for its models; over all cores.
+    pub fn encode(&self, texts: Vec<String>) -> Result<Vec<Encoded>, TokenizerError> {
+        self.models.encode(texts)
+    }
+
+    /// Logits of each task in schema order, rows in the order of the texts this bundle encoded.
+    pub fn logits_of(&self, encoded: &[&Encoded]) -> Vec<Logits> {
+        self.models.logits_of(self.manifest.hybrid.as_ref(), encoded)
     }
 }
 

@@ -6,6 +6,7 @@ use crate::logits::Logits;
 use crate::network::Network;
 use poststelle_kernels::lanes::Arithmetic;
 use serde::{Deserialize, Serialize};
+use std::borrow::Borrow;
 
 /// Whether tasks share an encoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -54,18 +55,22 @@ const BATCH_TOKENS: usize = 4096;
 impl EncoderModel {
     /// Logits of each task, in schema order, rows in the order of `texts`.
     pub fn logits(&self, texts: &[&str]) -> Result<Vec<Logits>, TokenizerError> {
-        let encodings = self.text.encode(texts)?;
+        Ok(self.logits_of(&self.text.encode(texts)?))
+    }
+
+    /// Logits of texts this model's tokenizer encoded.
+    pub fn logits_of(&self, encodings: &[impl Borrow<Encoding>]) -> Vec<Logits> {
         let mut by_task: Vec<(usize, Logits)> = Vec::new();
         for part in &self.parts {
             by_task.extend(
                 part.tasks
                     .iter()
                     .copied()
-                    .zip(logits(&part.network, &part.packed, &encodings)),
+                    .zip(logits(&part.network, &part.packed, encodings)),
             );
         }
         by_task.sort_by_key(|(task, _)| *task);
-        Ok(by_task.into_iter().map(|(_, logits)| logits).collect())
+        by_task.into_iter().map(|(_, logits)| logits).collect()
     }
 
     /// Pooled vectors of the first part's encoder, `[texts, hidden]`.
@@ -78,7 +83,7 @@ impl EncoderModel {
 }
 
 /// Logits of one network's heads over any number of texts.
-pub fn logits(network: &Network, packed: &Packed, encodings: &[Encoding]) -> Vec<Logits> {
+pub fn logits(network: &Network, packed: &Packed, encodings: &[impl Borrow<Encoding>]) -> Vec<Logits> {
     let mut values: Vec<Vec<f32>> = vec![Vec::new(); network.heads.len()];
     for batch in batches(encodings) {
         for (values, logits) in values.iter_mut().zip(network.logits(packed, &batch)) {
@@ -91,17 +96,17 @@ pub fn logits(network: &Network, packed: &Packed, encodings: &[Encoding]) -> Vec
 }
 
 /// Packs texts in their order into batches of about [`BATCH_TOKENS`].
-pub fn batches(encodings: &[Encoding]) -> impl Iterator<Item = Batch> + '_ {
+pub fn batches<E: Borrow<Encoding>>(encodings: &[E]) -> impl Iterator<Item = Batch> + '_ {
     let mut rest = encodings;
     std::iter::from_fn(move || {
         let mut tokens = 0;
-        let fits = |encoding: &&Encoding| {
-            tokens += encoding.ids.len();
+        let fits = |encoding: &&E| {
+            tokens += (*encoding).borrow().ids.len();
             tokens <= BATCH_TOKENS
         };
         let count = rest.iter().take_while(fits).count().max(1).min(rest.len());
         let (now, later) = rest.split_at(count);
         rest = later;
-        (!now.is_empty()).then(|| Batch::pack(now.iter().map(|encoding| &encoding.ids[..])))
+        (!now.is_empty()).then(|| Batch::pack(now.iter().map(|encoding| &encoding.borrow().ids[..])))
     })
 }

@@ -5,15 +5,19 @@ use poststelle_labels::Schema;
 use poststelle_mail::{Cleaner, Profile, Redact, UnknownProfile, UnknownRedact};
 use poststelle_measure::Bands;
 use poststelle_nn::Logits;
-use poststelle_nn::bundle::{Bundle, Calibration, Manifest};
+use poststelle_nn::bundle::{Bundle, Calibration, Encoded, Manifest};
 
 impl Classify for Bundle {
     fn schema(&self) -> &Schema {
         Self::schema(self)
     }
 
-    fn logits(&self, texts: &[&str]) -> Result<Vec<Logits>, ModelError> {
-        Self::logits(self, texts).map_err(|error| ModelError(Box::new(error)))
+    fn encode(&self, texts: Vec<String>) -> Result<Vec<Encoded>, ModelError> {
+        Self::encode(self, texts).map_err(|error| ModelError(Box::new(error)))
+    }
+
+    fn logits(&self, texts: &[&Encoded]) -> Result<Vec<Logits>, ModelError> {
+        Ok(self.logits_of(texts))
     }
 }
 

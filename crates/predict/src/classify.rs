@@ -2,20 +2,31 @@
 
 use poststelle_labels::Schema;
 use poststelle_nn::Logits;
+use poststelle_nn::bundle::Encoded;
 
-/// A trained model: scores texts for every task of its schema.
+/// A trained model: encodes texts, and scores encoded texts for every task of its schema.
+///
+/// Two steps, because a caller who packs batches by their cost has to know it first.
 pub trait Classify: Send + Sync {
     /// The tasks it was trained for.
     fn schema(&self) -> &Schema;
 
-    /// Scores texts: one [`Logits`] per task in schema order, its rows in the order of `texts`.
+    /// Encodes texts, in order: what can be done of the work for each text by itself.
+    ///
+    /// # Errors
+    /// [`ModelError`] when a text cannot be encoded.
+    fn encode(&self, texts: Vec<String>) -> Result<Vec<Encoded>, ModelError>;
+
+    /// Scores texts this model encoded: one [`Logits`] per task in schema order, its rows in the order of `texts`.
+    ///
+    /// It uses the threads of the rayon pool it is called in.
     ///
     /// # Errors
     /// [`ModelError`] when the texts cannot be scored.
-    fn logits(&self, texts: &[&str]) -> Result<Vec<Logits>, ModelError>;
+    fn logits(&self, texts: &[&Encoded]) -> Result<Vec<Logits>, ModelError>;
 }
 
-/// A model could not score texts.
+/// A model could not encode or score texts.
 #[derive(Debug, thiserror::Error)]
 #[error("the model cannot score these texts")]
 pub struct ModelError(#[source] pub Box<dyn std::error::Error + Send + Sync>);

@@ -5,11 +5,39 @@ use crate::{Answer, Classify, Content, Decision, Mail, ModelError, Policy, Predi
 use poststelle_labels::{ClassIndex, Schema};
 use poststelle_mail::{Cleaner, Message};
 use poststelle_nn::Probabilities;
+use poststelle_nn::bundle::Encoded;
 use rayon::prelude::*;
 use std::borrow::Borrow;
 
 /// Labels an answer lists besides the chosen one, at most.
 const ALTERNATIVES: usize = 2;
+
+/// A mail cleaned and encoded: all that can be done without knowing what it is computed with.
+pub(crate) struct Ready {
+    text: Encoded,
+    /// Cleaning left nothing of the mail.
+    empty: bool,
+}
+
+impl Ready {
+    /// A mail of so many tokens.
+    #[cfg(test)]
+    pub fn of(tokens: usize) -> Self {
+        let encoding = poststelle_nn::encode::Encoding {
+            ids: vec![0; tokens],
+            truncated: false,
+        };
+        Self {
+            text: Encoded::new(String::new(), Some(encoding)),
+            empty: false,
+        }
+    }
+
+    /// What it costs to compute.
+    pub fn tokens(&self) -> usize {
+        self.text.tokens()
+    }
+}
 
 /// Turns mails into predictions.
 pub struct Predictor {
@@ -62,9 +90,7 @@ impl Predictor {
     /// # Errors
     /// [`ModelError`] when the model cannot score the texts.
     pub fn predict<M: Borrow<Mail> + Sync>(&self, mails: &[M]) -> Result<Vec<Prediction>, ModelError> {
-        let read: Vec<(String, bool)> = mails.par_iter().map(|mail| self.read(mail.borrow())).collect();
-        let texts: Vec<&str> = read.iter().map(|(text, _)| text.as_str()).collect();
-        self.answer(&texts, |row| read[row].1)
+        self.answer(&self.read(mails)?.iter().collect::<Vec<_>>())
     }
 
     /// Labels texts that are already clean, in order; a blank text is asked.
@@ -72,33 +98,49 @@ impl Predictor {
     /// # Errors
     /// [`ModelError`].
     pub fn predict_texts(&self, texts: &[&str]) -> Result<Vec<Prediction>, ModelError> {
-        self.answer(texts, |row| texts[row].trim().is_empty())
+        let clean = |text: &&str| ((*text).to_owned(), text.trim().is_empty());
+        self.answer(
+            &self
+                .encode(texts.iter().map(clean).collect())?
+                .iter()
+                .collect::<Vec<_>>(),
+        )
     }
 
-    fn answer(
-        &self,
-        texts: &[&str],
-        empty: impl Fn(usize) -> bool + Sync,
-    ) -> Result<Vec<Prediction>, ModelError> {
-        if texts.is_empty() {
+    /// The first of [`predict`](Self::predict)'s two steps: cleans and encodes mails, in order.
+    pub(crate) fn read<M: Borrow<Mail> + Sync>(&self, mails: &[M]) -> Result<Vec<Ready>, ModelError> {
+        self.encode(mails.par_iter().map(|mail| self.clean(mail.borrow())).collect())
+    }
+
+    /// The second: labels what was read, in order.
+    pub(crate) fn answer(&self, mails: &[&Ready]) -> Result<Vec<Prediction>, ModelError> {
+        if mails.is_empty() {
             return Ok(Vec::new());
         }
+        let texts: Vec<&Encoded> = mails.iter().map(|mail| &mail.text).collect();
         let probabilities: Vec<Probabilities> = self
             .model
-            .logits(texts)?
+            .logits(&texts)?
             .iter()
             .zip(self.policy.tasks())
             .map(|(logits, policy)| logits.softmax(policy.temperature))
             .collect();
-        let decide = |row: usize| {
+        let decide = |(row, mail): (usize, &&Ready)| {
             let rows: Vec<&[f32]> = probabilities.iter().map(|task| task.row(row)).collect();
-            self.decide(&rows, empty(row))
+            self.decide(&rows, mail.empty)
         };
-        Ok((0..texts.len()).into_par_iter().map(decide).collect())
+        Ok(mails.par_iter().enumerate().map(decide).collect())
+    }
+
+    /// Encodes clean texts, each with whether cleaning left nothing of its mail.
+    fn encode(&self, clean: Vec<(String, bool)>) -> Result<Vec<Ready>, ModelError> {
+        let (texts, empty): (Vec<String>, Vec<bool>) = clean.into_iter().unzip();
+        let texts = self.model.encode(texts)?.into_iter().zip(empty);
+        Ok(texts.map(|(text, empty)| Ready { text, empty }).collect())
     }
 
     /// The text the model reads of a mail, and whether cleaning left nothing of it (a broker is not text).
-    fn read(&self, mail: &Mail) -> (String, bool) {
+    fn clean(&self, mail: &Mail) -> (String, bool) {
         let message = match &mail.content {
             Content::Parts { subject, body } => Message::from_body(subject.as_str(), body),
             Content::Raw(raw) => Message::parse(raw),

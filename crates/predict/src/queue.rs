@@ -1,17 +1,33 @@
 //! Groups what many callers ask at once, so that a model is fed batches and no caller waits for a stranger.
 //!
-//! Callers submit mails and get a callback. Workers sleep until there is work, then take mails up to a byte budget: from
-//! the longest-waiting job first, from the next ones while there is room. What a big job has left goes to the back
-//! of the line, so one request of 10,000 mails does not hold up single mails. Each mail's answer is written
-//! to its own slot of its own job; answers cannot be crossed whatever batches they were computed in.
+//! Callers submit mails and get a callback. Workers, one per core, sleep until there is work. Work comes in two kinds:
+//! reading some mails of a job (cleaning, encoding), after which their tokens are known, and computing a batch packed
+//! under a budget of tokens. A worker reads while less than a batch is ready, so batches fill when much waits, and a mail
+//! that comes alone waits for no other.
+//!
+//! **One core or all.** It is decided when a batch is taken. If it holds the mails of one job, nothing else waits and
+//! every other worker sleeps, all cores share it: each worker has a core, and they would idle. Otherwise the worker computes
+//! it on its own thread, which shares nothing and waits for nobody; each worker is a rayon pool of one thread for
+//! that. While a batch is shared, the other workers read what arrives but compute nothing: at most as many threads compute
+//! as there are workers, and what arrives waits for at most one batch. Nobody spins.
+//!
+//! **Fairness.** The longest-waiting job is read first, for about a batch; what a big job has left goes to the back of the
+//! line, so one request of 10,000 mails does not hold up single mails. Each mail's answer is written to its own slot of its
+//! own job; answers cannot be crossed whatever batches they were computed in.
 //!
 //! The queue is bounded in bytes and refuses what does not fit. A job whose deadline has passed, or whose caller
-//! has gone, is dropped when it is next looked at. A panic in the model fails the jobs of that batch, nothing else.
+//! has gone, is dropped when it is next looked at. A panic in cleaning fails the job whose mails were read, one in the model
+//! the jobs of that batch, nothing else.
 
-use crate::{Mail, Prediction, Predictor};
-use std::collections::VecDeque;
+mod job;
+mod line;
+
+use crate::predictor::Ready;
+use crate::{Mail, ModelError, Prediction, Predictor};
+use job::Job;
+use line::{Batch, Item, Line, Turn, Work};
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -19,24 +35,21 @@ use std::time::Instant;
 /// Bounds of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Mail bytes computed in one batch, at most; a single larger mail is a batch of its own. Default 512 KiB.
-    pub batch_bytes: usize,
-    /// Mails in one batch, at most. Default 1,024.
-    pub batch_mails: usize,
-    /// Mail bytes waiting, at most; a job is let in whole or refused. Default 256 MiB.
+    /// Tokens computed in one batch, at most; a single longer mail is a batch of its own. Default 512: tokens cost no less in
+    /// larger batches, and a mail waits until a batch before it is done.
+    pub batch_tokens: usize,
+    /// Bytes of mail waiting, at most; a job is let in whole or refused. Default 256 MiB.
     pub waiting_bytes: usize,
-    /// Batches computed at the same time. The model itself uses all cores; a second worker cleans mails and
-    /// answers short requests meanwhile. Default 2.
+    /// Threads that read and compute. Default: one per core.
     pub workers: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            batch_bytes: 512 << 10,
-            batch_mails: 1024,
+            batch_tokens: 512,
             waiting_bytes: 256 << 20,
-            workers: 2,
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
         }
     }
 }
@@ -82,66 +95,60 @@ pub struct Pending(Arc<Job>);
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        self.0.abandoned.store(true, Ordering::Relaxed);
+        self.0.abandon();
     }
 }
 
 struct Shared {
     predictor: Arc<Predictor>,
     limits: Limits,
+    /// A thread per worker for batches on all cores.
+    all: Option<ThreadPool>,
     state: Mutex<State>,
     work: Condvar,
 }
 
-#[derive(Default)]
 struct State {
-    line: VecDeque<Waiting>,
-    waiting_bytes: usize,
+    line: Line,
     closed: bool,
 }
 
-/// A job in the line and how far it was taken.
-struct Waiting {
-    job: Arc<Job>,
-    taken: usize,
-}
-
-struct Job {
-    mails: Vec<Mail>,
-    deadline: Instant,
-    abandoned: AtomicBool,
-    outcome: Mutex<Outcome>,
-}
-
-struct Outcome {
-    slots: Vec<Option<Prediction>>,
-    left: usize,
-    /// Taken by whoever answers the job, so that it is answered once.
-    reply: Option<Reply>,
-}
-
-/// A batch's share of one job: the mails `start .. end`.
-struct Part {
-    job: Arc<Job>,
-    start: usize,
-    end: usize,
-}
-
 impl Queue {
-    /// Starts the workers.
+    /// Starts the workers; zero workers or tokens count as one.
+    ///
+    /// # Panics
+    /// If the system gives no more threads.
     pub fn start(predictor: Arc<Predictor>, limits: Limits) -> Self {
+        let limits = Limits {
+            batch_tokens: limits.batch_tokens.max(1),
+            workers: limits.workers.max(1),
+            ..limits
+        };
+        let pool = || {
+            ThreadPoolBuilder::new()
+                .num_threads(limits.workers)
+                .thread_name(|n| format!("all-cores-{n}"))
+                .build()
+                .expect("threads to compute on")
+        };
         let shared = Arc::new(Shared {
             predictor,
             limits,
-            state: Mutex::default(),
+            all: (limits.workers > 1).then(pool),
+            state: Mutex::new(State {
+                line: Line::new(limits),
+                closed: false,
+            }),
             work: Condvar::new(),
         });
-        let workers = (0..limits.workers.max(1))
-            .map(|_| {
-                let shared = Arc::clone(&shared);
-                std::thread::spawn(move || shared.run())
-            })
-            .collect();
+        let start = |n| {
+            let shared = Arc::clone(&shared);
+            std::thread::Builder::new()
+                .name(format!("worker-{n}"))
+                .spawn(move || shared.run())
+                .expect("threads to compute on")
+        };
+        let workers = (0..limits.workers).map(start).collect();
         Self { shared, workers }
     }
 
@@ -157,35 +164,21 @@ impl Queue {
         reply: impl FnOnce(Result<Vec<Prediction>, QueueError>) + Send + 'static,
     ) -> Result<Pending, QueueError> {
         let (count, bytes) = (mails.len(), mails.iter().map(weight).sum::<usize>());
-        let outcome = Outcome {
-            slots: vec![None; count],
-            left: count,
-            reply: Some(Box::new(reply)),
-        };
-        let job = Arc::new(Job {
-            mails,
-            deadline,
-            abandoned: AtomicBool::new(false),
-            outcome: Mutex::new(outcome),
-        });
+        let job = Arc::new(Job::new(count, deadline, Box::new(reply)));
         if count == 0 {
             job.answer(Ok(()));
             return Ok(Pending(job));
         }
         let mut state = lock(&self.shared.state);
-        let most = self.shared.limits.waiting_bytes;
-        if state.waiting_bytes + bytes > most {
+        let (waiting, most) = (state.line.unread_bytes(), self.shared.limits.waiting_bytes);
+        if waiting + bytes > most {
             return Err(QueueError::Full {
-                waiting: state.waiting_bytes,
+                waiting,
                 found: bytes,
                 most,
             });
         }
-        state.waiting_bytes += bytes;
-        state.line.push_back(Waiting {
-            job: Arc::clone(&job),
-            taken: 0,
-        });
+        state.line.join(Arc::clone(&job), mails);
         drop(state);
         self.shared.work.notify_one();
         Ok(Pending(job))
@@ -205,131 +198,123 @@ impl Drop for Queue {
 
 impl Shared {
     fn run(&self) {
-        while let Some(batch) = self.next_batch() {
-            let mails: Vec<&Mail> = batch
-                .iter()
-                .flat_map(|part| &part.job.mails[part.start..part.end])
-                .collect();
-            let reason = match catch_unwind(AssertUnwindSafe(|| self.predictor.predict(&mails))) {
-                Ok(Ok(predictions)) if predictions.len() == mails.len() => {
-                    let mut predictions = predictions.into_iter();
-                    for part in &batch {
-                        part.fill(predictions.by_ref().take(part.end - part.start));
-                    }
-                    continue;
+        // Whatever a worker does in parallel, it does on its own thread, unless it asks for all cores.
+        let _own = ThreadPoolBuilder::new()
+            .num_threads(1)
+            .use_current_thread()
+            .build()
+            .expect("a new thread is in no pool and needs none");
+        while let Some(work) = self.next() {
+            match work {
+                Work::Read(turn) => {
+                    let items = self.read(turn);
+                    let mut state = lock(&self.state);
+                    state.line.done(false);
+                    state.line.add(items);
                 }
-                Ok(Ok(predictions)) => format!("{} answers to {} mails", predictions.len(), mails.len()),
-                Ok(Err(error)) => error.0.to_string(),
-                Err(_) => "it panicked".into(),
-            };
-            for part in &batch {
-                part.job.answer(Err(QueueError::Failed {
-                    reason: reason.clone(),
-                }));
+                Work::Compute(batch) => self.compute(batch),
             }
         }
+        self.work.notify_all();
     }
 
     /// Sleeps until there is work; `None` when the queue is closed and empty.
-    fn next_batch(&self) -> Option<Vec<Part>> {
+    fn next(&self) -> Option<Work> {
         let mut state = lock(&self.state);
         loop {
-            let batch = self.take(&mut state);
-            if !batch.is_empty() {
-                if !state.line.is_empty() {
+            if let Some(work) = state.line.take(Instant::now()) {
+                if state.line.has_work() {
                     self.work.notify_one();
                 }
-                return Some(batch);
+                return Some(work);
             }
-            if state.closed {
+            if state.closed && state.line.is_empty() {
                 return None;
             }
             state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    /// Takes the next batch out of the line, dropping jobs nobody waits for any more.
-    fn take(&self, state: &mut State) -> Vec<Part> {
-        let now = Instant::now();
-        let (mut bytes, mut mails) = (0, 0);
-        let mut batch = Vec::new();
-        let mut unfinished = None;
-        while let Some(Waiting { job, taken }) = state.line.pop_front() {
-            if job.is_over() || job.deadline <= now {
-                job.answer(Err(QueueError::Late));
-                state.waiting_bytes -= job.mails[taken..].iter().map(weight).sum::<usize>();
-                continue;
+    /// Cleans and encodes a turn's mails; a job that cannot be read is answered so.
+    fn read(&self, turn: Turn) -> Vec<Item> {
+        let Turn {
+            job,
+            first,
+            mails,
+            number,
+        } = turn;
+        match attempt(mails.len(), || self.predictor.read(&mails)) {
+            Ok(read) => {
+                let item = |(n, mail): (usize, Ready)| Item {
+                    job: Arc::clone(&job),
+                    slot: first + n,
+                    mail,
+                    turn: number,
+                };
+                read.into_iter().enumerate().map(item).collect()
             }
-            let mut end = taken;
-            while end < job.mails.len() {
-                let weight = weight(&job.mails[end]);
-                if mails == self.limits.batch_mails || (mails > 0 && bytes + weight > self.limits.batch_bytes)
-                {
-                    break;
+            Err(failed) => {
+                job.answer(Err(failed));
+                Vec::new()
+            }
+        }
+    }
+
+    /// Computes a batch, lets others have the cores, and gives out the answers.
+    fn compute(&self, batch: Batch) {
+        let Batch {
+            items,
+            tokens,
+            shared,
+        } = batch;
+        let pool = self.all.as_ref().filter(|_| shared);
+        let started = Instant::now();
+        let mails: Vec<&Ready> = items.iter().map(|item| &item.mail).collect();
+        let answered = attempt(mails.len(), || match pool {
+            Some(all) => all.install(|| self.predictor.answer(&mails)),
+            None => self.predictor.answer(&mails),
+        });
+        let milliseconds =
+            |from: Instant, to: Instant| to.saturating_duration_since(from).as_secs_f64() * 1e3;
+        let oldest = items
+            .iter()
+            .map(|item| item.job.submitted)
+            .min()
+            .unwrap_or(started);
+        tracing::debug!(
+            batch.mails = items.len(),
+            batch.tokens = tokens,
+            batch.threads = pool.map_or(1, ThreadPool::current_num_threads),
+            queue.wait_ms = milliseconds(oldest, started),
+            took_ms = milliseconds(started, Instant::now()),
+            "batch computed"
+        );
+        let mut state = lock(&self.state);
+        state.line.done(shared);
+        if shared && state.line.has_work() {
+            self.work.notify_one();
+        }
+        drop(state);
+        match answered {
+            Ok(predictions) => {
+                for (item, prediction) in items.iter().zip(predictions) {
+                    item.job.fill(item.slot, prediction);
                 }
-                (bytes, mails, end) = (bytes + weight, mails + 1, end + 1);
             }
-            let whole = end == job.mails.len();
-            let rest = (!whole).then(|| Waiting {
-                job: Arc::clone(&job),
-                taken: end,
-            });
-            if end > taken {
-                batch.push(Part {
-                    job,
-                    start: taken,
-                    end,
-                });
-                unfinished = rest;
-            } else if let Some(rest) = rest {
-                // Nothing of it fitted: it keeps its place.
-                state.line.push_front(rest);
-            }
-            if !whole {
-                break;
-            }
-        }
-        state.line.extend(unfinished);
-        state.waiting_bytes -= bytes;
-        batch
-    }
-}
-
-impl Job {
-    /// True when nobody waits for the rest: the caller has gone, or the job is answered.
-    fn is_over(&self) -> bool {
-        self.abandoned.load(Ordering::Relaxed) || lock(&self.outcome).reply.is_none()
-    }
-
-    /// Answers the job unless it is answered or given up.
-    fn answer(&self, result: Result<(), QueueError>) {
-        let mut outcome = lock(&self.outcome);
-        let Some(reply) = outcome.reply.take() else { return };
-        let slots = std::mem::take(&mut outcome.slots);
-        drop(outcome);
-        if !self.abandoned.load(Ordering::Relaxed) {
-            reply(result.map(|()| slots.into_iter().flatten().collect()));
+            Err(failed) => items.iter().for_each(|item| item.job.answer(Err(failed.clone()))),
         }
     }
 }
 
-impl Part {
-    /// Writes the part's answers into their slots and answers the job with its last ones.
-    fn fill(&self, predictions: impl Iterator<Item = Prediction>) {
-        let mut outcome = lock(&self.job.outcome);
-        if outcome.reply.is_none() {
-            return;
-        }
-        for (slot, prediction) in outcome.slots[self.start..self.end].iter_mut().zip(predictions) {
-            *slot = Some(prediction);
-        }
-        outcome.left -= self.end - self.start;
-        let done = outcome.left == 0;
-        drop(outcome);
-        if done {
-            self.job.answer(Ok(()));
-        }
-    }
+/// Runs a step of the predictor that should bring one thing per mail.
+fn attempt<T>(mails: usize, step: impl FnOnce() -> Result<Vec<T>, ModelError>) -> Result<Vec<T>, QueueError> {
+    let reason = match catch_unwind(AssertUnwindSafe(step)) {
+        Ok(Ok(found)) if found.len() == mails => return Ok(found),
+        Ok(Ok(found)) => format!("{} answers to {mails} mails", found.len()),
+        Ok(Err(error)) => error.0.to_string(),
+        Err(_) => "it panicked".into(),
+    };
+    Err(QueueError::Failed { reason })
 }
 
 /// What a mail counts against a budget; an empty one is work too.

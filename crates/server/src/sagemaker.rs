@@ -47,7 +47,8 @@ pub(crate) async fn invocations(State(app): State<App>, request: Request) -> Res
     let content = media::content(&head.headers)?;
     let format = media::accepted(&head.headers)?;
     let bytes = body::read(&head.headers, body, &app.settings).await?;
-    let records = off_thread(move || read::records(&bytes, content)).await??;
+    let size = bytes.len();
+    let records = parse_or_write(size, move || read::records(&bytes, content)).await??;
     let (ids, mails): (Vec<Value>, Vec<_>) =
         records.into_iter().map(|record| (record.id, record.mail)).unzip();
     let count = Mails(ids.len());
@@ -79,7 +80,7 @@ pub(crate) async fn invocations(State(app): State<App>, request: Request) -> Res
         Err(_) => return Err(Problem::Internal),
     };
 
-    let written = off_thread(move || {
+    let written = parse_or_write(size, move || {
         write::answers(format, app.predictor.schema(), &ids, &predictions).map_err(|_| Problem::Internal)
     });
     let mut response = Response::new(Body::from(written.await??));
@@ -91,7 +92,16 @@ pub(crate) async fn invocations(State(app): State<App>, request: Request) -> Res
     Ok(response)
 }
 
-/// Runs work that takes the processor off the threads that serve connections.
-async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+/// Bytes of a body that are read or written sooner than another thread is awake.
+const SMALL: usize = 64 << 10;
+
+/// Reads a body of `size` bytes or writes the answer to it; if that takes long, off the threads that serve connections.
+async fn parse_or_write<T: Send + 'static>(
+    size: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    if size <= SMALL {
+        return Ok(work());
+    }
     spawn_blocking(work).await.map_err(|_| Problem::Internal)
 }

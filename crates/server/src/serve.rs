@@ -13,6 +13,9 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tower_http::catch_panic::CatchPanicLayer;
 
+/// Threads that parse and write large bodies.
+const BODY_THREADS: usize = 2;
+
 /// Why a server could not run.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -96,7 +99,11 @@ pub fn run(
     predictor: Arc<Predictor>,
     settings: Settings,
 ) -> Result<(), ServeError> {
+    // Connections want little of a processor, and what they want must not compete with the queue's workers: a thread
+    // that serves all of them, and few for bodies that take long to read or write.
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(BODY_THREADS)
         .enable_all()
         .build()
         .map_err(ServeError::Runtime)?;

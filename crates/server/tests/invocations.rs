@@ -6,6 +6,7 @@ use poststelle_labels::{Label, Schema, Task, TaskName};
 use poststelle_mail::{Cleaner, Profile};
 use poststelle_measure::Bands;
 use poststelle_nn::Logits;
+use poststelle_nn::bundle::Encoded;
 use poststelle_predict::{Classify, Limits, ModelError, Policy, Predictor, TaskPolicy};
 use poststelle_server::{Settings, serve};
 use serde_json::{Value, json};
@@ -38,7 +39,12 @@ impl Classify for Naming {
         &self.0
     }
 
-    fn logits(&self, texts: &[&str]) -> Result<Vec<Logits>, ModelError> {
+    fn encode(&self, texts: Vec<String>) -> Result<Vec<Encoded>, ModelError> {
+        Ok(texts.into_iter().map(|text| Encoded::new(text, None)).collect())
+    }
+
+    fn logits(&self, texts: &[&Encoded]) -> Result<Vec<Logits>, ModelError> {
+        let texts: Vec<&str> = texts.iter().map(|one| one.text()).collect();
         assert!(!texts.iter().any(|text| text.contains("explode")), "told to");
         if texts.iter().any(|text| text.contains("slowly")) {
             std::thread::sleep(Duration::from_millis(300));
@@ -214,7 +220,14 @@ const JSON: &str = "application/json";
 
 #[test]
 fn answers_ping_and_execution_parameters() {
-    let server = Server::plain();
+    let queue = Limits {
+        workers: 2,
+        ..Limits::default()
+    };
+    let server = Server::start(Settings {
+        queue,
+        ..Settings::default()
+    });
     let ping = server.send("GET", "/ping", &[], b"");
     assert_eq!((ping.status, ping.body.as_str()), (200, ""));
     let parameters = server.send("GET", "/execution-parameters", &[], b"").json();
@@ -516,11 +529,21 @@ fn concurrent_callers_get_their_own_answers() {
             let server = &server;
             scope.spawn(move || {
                 for round in 0..10 {
-                    let number = (caller * 10 + round) % 100;
-                    let body = json!([{"id": caller, "body": format!("n{number:02}")}]).to_string();
-                    let answer = server.post(JSON, body).json();
-                    assert_eq!(answer[0]["number"], format!("n{number:02}"));
-                    assert_eq!(answer[0]["id"], caller);
+                    // Alone, a few, and more than a batch holds.
+                    let count = [1, 8, 64][round % 3];
+                    let number = |n: usize| format!("n{:02}", (caller * 10 + round + n) % 100);
+                    let mails: Vec<Value> = (0..count)
+                        .map(|n| json!({"id": caller * 100 + n, "body": format!("the number is {}", number(n))}))
+                        .collect();
+                    let answer = server.post(JSON, Value::from(mails).to_string()).json();
+                    let rows = answer.as_array().unwrap();
+                    assert_eq!(rows.len(), count);
+                    for (n, row) in rows.iter().enumerate() {
+                        assert_eq!(
+                            (&row["id"], &row["number"]),
+                            (&json!(caller * 100 + n), &json!(number(n)))
+                        );
+                    }
                 }
             });
         }

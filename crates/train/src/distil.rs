@@ -190,8 +190,10 @@ impl Teacher {
         tell: &mut dyn FnMut(usize),
     ) -> Result<Vec<Probabilities>, DistilError> {
         let mut values: Vec<Vec<f32>> = vec![Vec::new(); self.schema().tasks().len()];
+        let mix = self.bundle.manifest().hybrid.as_ref();
         for (n, chunk) in texts.chunks(CHUNK).enumerate() {
-            for (values, logits) in values.iter_mut().zip(self.bundle.logits(chunk)?) {
+            let logits = self.bundle.models().logits(mix, chunk)?;
+            for (values, logits) in values.iter_mut().zip(logits) {
                 values.extend_from_slice(logits.softmax(settings.temperature).values());
             }
             tell((n * CHUNK + chunk.len()).min(texts.len()));

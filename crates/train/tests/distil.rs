@@ -142,7 +142,10 @@ fn texts(dataset: &Dataset) -> Vec<&str> {
 /// Mean distance in nats of one bundle's answers from another's on texts neither learned from.
 fn apart(student: &Bundle, teacher: &Bundle) -> f64 {
     let mails = mails(700, 800, |_| false);
-    let answers = |bundle: &Bundle| bundle.logits(&texts(&mails)).unwrap();
+    let answers = |bundle: &Bundle| {
+        let mix = bundle.manifest().hybrid.as_ref();
+        bundle.models().logits(mix, &texts(&mails)).unwrap()
+    };
     let (mut sum, mut rows) = (0.0, 0);
     for (student, teacher) in answers(student).iter().zip(answers(teacher)) {
         let target = teacher.softmax(1.0);

@@ -29,6 +29,12 @@ pub struct Args {
     /// Largest request body, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1024))]
     max_body: u32,
+    /// Threads that clean and compute [default: one per core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
+    workers: Option<u16>,
+    /// Tokens computed in one batch, at most; a single longer mail is a batch of its own
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(16..=65_536))]
+    batch_tokens: u32,
     /// How to write logs
     #[arg(long, value_enum, default_value_t = Log::Text)]
     log: Log,
@@ -51,6 +57,8 @@ pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
         host,
         port,
         max_body,
+        workers,
+        batch_tokens,
         log,
         precision,
     } = args;
@@ -75,6 +83,10 @@ pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
         ..Settings::default()
     };
     settings.queue.waiting_bytes = settings.queue.waiting_bytes.max(2 * settings.body_bytes);
+    settings.queue.batch_tokens = batch_tokens as usize;
+    if let Some(workers) = workers {
+        settings.queue.workers = workers.into();
+    }
     run_server(listener, Arc::new(opened.predictor), settings).map_err(Failure::broken)
 }
 
