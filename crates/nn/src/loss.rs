@@ -178,6 +178,53 @@ mod tests {
         assert!(grad.iter().all(|g| g.abs() < 1e-6));
     }
 
+    /// The distance as it is defined, over probabilities in f64.
+    #[test]
+    fn the_distance_to_a_teacher_equals_its_slow_twin() {
+        let softmax = |row: &[f32], t: f64| -> Vec<f64> {
+            let weights: Vec<f64> = row.iter().map(|z| (f64::from(*z) / t).exp()).collect();
+            let total: f64 = weights.iter().sum();
+            weights.iter().map(|w| w / total).collect()
+        };
+        let wave = |by: f32| Logits::new(3, 4, (0..12).map(|i| 3.0 * (i as f32 * by).sin()).collect());
+        let (student, teacher) = (wave(0.7), wave(1.9));
+        for temperature in [0.5f32, 1.0, 2.0, 8.0] {
+            let t = f64::from(temperature);
+            let mut expected = 0.0;
+            for row in 0..3 {
+                let pairs = softmax(teacher.row(row), t);
+                let pairs = pairs.iter().zip(softmax(student.row(row), t));
+                expected += t * t * pairs.map(|(p, q)| p * (p / q).ln()).sum::<f64>() / 5.0;
+            }
+            let target = teacher.softmax(temperature);
+            let (found, grad) = distillation(&student, &target, temperature, 5, 1.0);
+            assert!((found - expected).abs() < 1e-5 * expected, "{found} {expected}");
+            // `scale` is the gradient's alone.
+            let (same, half) = distillation(&student, &target, temperature, 5, 0.5);
+            assert_eq!(found, same);
+            assert!(grad.iter().zip(half).all(|(g, h)| (g * 0.5 - h).abs() < 1e-7));
+        }
+    }
+
+    #[test]
+    fn a_saturated_teacher_and_student_stay_finite() {
+        let sure = Logits::new(1, 2, vec![300.0, -300.0]);
+        let contrary = Logits::new(1, 2, vec![-300.0, 300.0]);
+        let (loss, grad) = distillation(&contrary, &sure.softmax(1.0), 1.0, 1, 1.0);
+        assert_eq!((loss, grad), (600.0, vec![-1.0, 1.0]));
+        assert_eq!(
+            distillation(
+                &Logits::new(0, 2, vec![]),
+                &Logits::new(0, 2, vec![]).softmax(1.0),
+                2.0,
+                0,
+                1.0
+            )
+            .0,
+            0.0
+        );
+    }
+
     #[test]
     fn the_gradient_towards_a_teacher_is_the_slope_at_any_temperature() {
         let teacher = Logits::new(2, 3, vec![0.3, 2.0, -1.0, 0.0, 0.1, 4.0]);

@@ -4,144 +4,20 @@
 #![allow(clippy::unwrap_used)] // in a test, a panic is the report
 
 mod graph;
+mod tiny;
 
 use graph::Run;
 use poststelle_kernels::lanes::Arithmetic;
-use poststelle_labels::{Label, Schema, Task, TaskName};
-use poststelle_nn::bundle::{self, Bundle, Calibration, DatasetNote, EncoderNote, FORMAT, Manifest, Models};
-use poststelle_nn::encode::Encoder as TextEncoder;
-use poststelle_nn::encoder::{Config, Linear, WordTable};
+use poststelle_nn::Pooling;
+use poststelle_nn::bundle::{Bundle, EncoderNote};
+use poststelle_nn::encoder::{Config, WordTable};
 use poststelle_nn::export::{ExportError, Target, export};
 use poststelle_nn::hf::{self, Checkpoint};
-use poststelle_nn::model::{EncoderModel, Part, Sharing};
-use poststelle_nn::words::{Head, Settings, Vectorizer, WordsModel};
-use poststelle_nn::{Network, Pooling};
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use poststelle_nn::model::Sharing;
+use std::path::Path;
+use tiny::{MODELS, TASKS, TEXTS, fixture, write_bundle, write_linear};
 
-const TASKS: [(&str, usize, f32); 2] = [("queue", 5, 1.7), ("Wie eilig?", 3, 0.6)];
 const FOLDERS: [&str; 2] = ["tasks/queue", "tasks/Wie_eilig_"];
-const MODELS: [&str; 3] = ["distilbert", "bert", "xlm-roberta"];
-const TEXTS: [&str; 3] = [
-    "Bitte die Rechnung senden",
-    "a",
-    "eins zwei drei, und noch vier oder fünf",
-];
-
-fn fixture(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../../fixtures/tiny-model")
-        .join(name)
-}
-
-fn schema() -> Schema {
-    let task = |(name, labels, _): (&str, usize, f32)| {
-        let labels = (0..labels).map(|n| Label::named(format!("{name} {n}")));
-        Task::new(TaskName::new(name), None, labels.collect()).unwrap()
-    };
-    Schema::new(1, TASKS.map(task).into()).unwrap()
-}
-
-fn head(classes: usize, hidden: usize) -> Linear {
-    let mut head = Linear::zeros(classes, hidden);
-    let value = |n: usize| ((n * 7919 + classes) % 613) as f32 / 613.0 - 0.5;
-    head.weight
-        .iter_mut()
-        .enumerate()
-        .for_each(|(n, x)| *x = value(n));
-    head.bias
-        .iter_mut()
-        .enumerate()
-        .for_each(|(n, x)| *x = value(n + 99));
-    head
-}
-
-fn manifest(encoder: Option<EncoderNote>) -> Manifest {
-    let calibration = TASKS.map(|(name, _, temperature)| {
-        let calibration = Calibration {
-            temperature,
-            auto: Some(0.9),
-            suggest: None,
-            ece: 0.0,
-        };
-        (TaskName::new(name), calibration)
-    });
-    Manifest {
-        format: FORMAT,
-        created: "2026-11-24T12:00:00Z".to_owned(),
-        written_by: "test".to_owned(),
-        schema_version: 1,
-        schema_digest: schema().digest(),
-        clean_profile: "request".to_owned(),
-        clean_redact: "off".to_owned(),
-        dataset: DatasetNote {
-            train_digest: String::new(),
-            train_examples: 0,
-            validation_digest: String::new(),
-            validation_examples: 0,
-        },
-        encoder,
-        distilled: None,
-        hybrid: None,
-        calibration: calibration.into(),
-        metrics: BTreeMap::new(),
-        recipe: toml::Table::new(),
-        files: BTreeMap::new(),
-    }
-}
-
-fn words() -> WordsModel {
-    let vectorizer = Vectorizer::fit(&TEXTS, &Settings::default());
-    let features = vectorizer.features();
-    let heads = TASKS.map(|(_, classes, _)| Head::new(vec![0.0; features * classes], vec![0.0; classes]));
-    WordsModel::new(vectorizer, heads.into())
-}
-
-/// Writes a bundle on one of the tiny models.
-fn write_bundle(folder: &Path, model: &str, pooling: Pooling, sharing: Sharing) {
-    let base = fixture(model);
-    let part = |tasks: Vec<usize>| {
-        let encoder = hf::read(&base).unwrap();
-        let heads = tasks
-            .iter()
-            .map(|task| head(TASKS[*task].1, encoder.config.hidden));
-        let heads = heads.collect();
-        let network = Network {
-            encoder,
-            pooling,
-            heads,
-        };
-        Part::new(tasks, network, Arithmetic::F32).unwrap()
-    };
-    let parts = match sharing {
-        Sharing::MultiTask => vec![part(vec![0, 1])],
-        Sharing::SingleTask => vec![part(vec![0]), part(vec![1])],
-    };
-    let text = TextEncoder::open(&base, 64, "").unwrap();
-    let mut models = Models {
-        words: None,
-        encoder: Some(EncoderModel { text, parts }),
-    };
-    let note = EncoderNote {
-        base: model.to_owned(),
-        base_digest: String::new(),
-        sharing,
-        pooling,
-        max_tokens: 64,
-        prefix: String::new(),
-        shrunk: None,
-    };
-    bundle::save(
-        folder,
-        manifest(Some(note)),
-        &schema(),
-        &mut models,
-        Some(&base),
-        &[],
-    )
-    .unwrap();
-}
-
 /// Every model, pooling and sharing, as a bundle and its export.
 fn cases(target: Target, mut check: impl FnMut(&Bundle, &Path, &Path)) {
     for model in MODELS {
@@ -333,11 +209,7 @@ fn refusals_say_what_is_in_the_way_and_leave_nothing() {
     let error = export(&at("bundle"), Target::Onnx, &at("export")).unwrap_err();
     assert!(error.to_string().contains("model.safetensors"), "{error}");
 
-    let mut models = Models {
-        words: Some(words()),
-        encoder: None,
-    };
-    bundle::save(&at("linear"), manifest(None), &schema(), &mut models, None, &[]).unwrap();
+    write_linear(&at("linear"));
     for target in [Target::Onnx, Target::HuggingFace] {
         let error = export(&at("linear"), target, &at("export")).unwrap_err();
         assert!(matches!(error, ExportError::Linear { .. }), "{error}");

@@ -5,7 +5,7 @@ use poststelle_labels::Schema;
 use poststelle_mail::{Cleaner, Profile, Redact, UnknownProfile, UnknownRedact};
 use poststelle_measure::Bands;
 use poststelle_nn::Logits;
-use poststelle_nn::bundle::{Bundle, Calibration, Encoded};
+use poststelle_nn::bundle::{Bundle, Calibration, Encoded, Manifest};
 
 impl Classify for Bundle {
     fn schema(&self) -> &Schema {
@@ -35,14 +35,23 @@ pub enum BundleError {
     Policy(#[from] PolicyError),
 }
 
+/// The cleaner a bundle's mails went through.
+///
+/// # Errors
+/// [`BundleError`] where this build does not know how that was.
+pub fn cleaner(manifest: &Manifest) -> Result<Cleaner, BundleError> {
+    let profile: Profile = manifest.clean_profile.parse()?;
+    let redact: Redact = manifest.clean_redact.parse()?;
+    Ok(Cleaner::new(profile).redacting(redact))
+}
+
 impl TryFrom<Bundle> for Predictor {
     type Error = BundleError;
 
     /// Joins a bundle's model with its own cleaning and calibration.
     fn try_from(bundle: Bundle) -> Result<Self, BundleError> {
         let manifest = bundle.manifest();
-        let profile: Profile = manifest.clean_profile.parse()?;
-        let redact: Redact = manifest.clean_redact.parse()?;
+        let cleaner = cleaner(manifest)?;
         let policy = Policy::new(bundle.schema(), |task| {
             let Calibration {
                 temperature,
@@ -55,6 +64,6 @@ impl TryFrom<Bundle> for Predictor {
                 bands: Bands { auto, suggest },
             })
         })?;
-        Ok(Self::new(bundle, Cleaner::new(profile).redacting(redact), policy))
+        Ok(Self::new(bundle, cleaner, policy))
     }
 }

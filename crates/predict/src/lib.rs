@@ -15,7 +15,7 @@ mod prediction;
 mod predictor;
 mod queue;
 
-pub use bundle::BundleError;
+pub use bundle::{BundleError, cleaner};
 pub use classify::{Classify, ModelError};
 pub use mail::{Content, Mail};
 pub use policy::{Policy, PolicyError, TaskPolicy};

@@ -7,6 +7,7 @@
 
 use crate::chance::Chance;
 use crate::checkpoint::{restore, snapshot};
+use crate::distil::Soft;
 use crate::frozen::{Cache, FrozenError, Outputs, Told};
 use crate::optim::{Optimizer, learn_words};
 use crate::parts::{self, Largest, micro_batches};
@@ -106,7 +107,12 @@ pub struct Fit<'a> {
     objectives: Vec<Objective>,
     learning: Examples<'a>,
     validation: Option<Examples<'a>>,
-    /// Training examples with at least one label.
+    /// What a teacher says about the training examples.
+    soft: Option<Soft>,
+    /// With a teacher: per task, what a training example's label weighs in the mean. Where few examples carry a label, a
+    /// step with one or two of them would otherwise go as far for these as a step full of labels.
+    label_weights: Vec<f64>,
+    /// Training examples with at least one label; with a teacher, all.
     labelled: Vec<usize>,
     order: Vec<usize>,
     pub(crate) optimizer: Optimizer,
@@ -124,7 +130,7 @@ pub struct Fit<'a> {
 }
 
 impl<'a> Fit<'a> {
-    /// Gets ready to train `network`, whose heads are replaced by new ones, one per goal.
+    /// Gets ready to train `network`; without heads it gets new ones, one per goal.
     ///
     /// # Errors
     /// [`FitError`] when nothing can be learned or the recipe asks for what is not there.
@@ -156,7 +162,9 @@ impl<'a> Fit<'a> {
             PrecisionChoice::Bf16 => Precision::Bf16.supported()?,
         };
         let hidden = network.encoder.config.hidden;
-        network.heads = new_heads(&goals, hidden, train.seed);
+        if network.heads.is_empty() {
+            network.heads = new_heads(&goals, hidden, train.seed);
+        }
         if learn_words(train) {
             network
                 .encoder
@@ -180,6 +188,8 @@ impl<'a> Fit<'a> {
             objectives,
             learning,
             validation,
+            soft: None,
+            label_weights: Vec::new(),
             labelled,
             order: Vec::new(),
             progress: Progress::default(),
@@ -193,6 +203,24 @@ impl<'a> Fit<'a> {
         fit.plan();
         fit.start_epoch();
         Ok(fit)
+    }
+
+    /// Lets a teacher's answers count beside the labels; examples without a label then take part, too.
+    ///
+    /// # Panics
+    /// If `soft` does not hold one row per training example for each goal.
+    pub fn taught_by(mut self, soft: Soft) -> Self {
+        let examples = self.learning.encodings.len();
+        soft.check(examples, self.goals.iter().map(|goal| goal.classes));
+        self.labelled = (0..examples).collect();
+        let tasks = self.objectives.iter().zip(self.learning.gold);
+        self.label_weights = tasks
+            .map(|(objective, gold)| objective.weight_of(gold) / examples as f64)
+            .collect();
+        self.soft = Some(soft);
+        self.plan();
+        self.start_epoch();
+        self
     }
 
     /// Runs the frozen layers over every text, or finds what an earlier run kept; `None` if no layer is frozen.
@@ -281,7 +309,7 @@ impl<'a> Fit<'a> {
         self.labelled.len().div_ceil(self.samples_per_step()) * self.train.epochs
     }
 
-    /// Examples that are learned from: those with a label.
+    /// Examples that are learned from: those with a label, and with a teacher all.
     pub fn examples(&self) -> usize {
         self.labelled.len()
     }
@@ -316,11 +344,15 @@ impl<'a> Fit<'a> {
             recompute: false,
             ..self.train.clone()
         };
-        format!(
+        let run = format!(
             "{train:?} {:?} {} examples {tokens} tokens",
             self.goals,
             self.labelled.len()
-        )
+        );
+        match &self.soft {
+            None => run,
+            Some(soft) => format!("{run}, {}", soft.fingerprint()),
+        }
     }
 
     fn samples_per_step(&self) -> usize {
@@ -384,8 +416,12 @@ impl<'a> Fit<'a> {
                 .collect()
         };
         let totals: Vec<f64> = (0..self.goals.len())
-            .map(|task| self.objectives[task].weight_of(&gold_of(task, &chosen)))
+            .map(|task| match self.label_weights.get(task) {
+                None => self.objectives[task].weight_of(&gold_of(task, &chosen)),
+                Some(mean) => mean * chosen.len() as f64,
+            })
             .collect();
+        let soft_share = self.soft.as_ref().map_or(0.0, Soft::share);
         let lengths: Vec<usize> = chosen
             .iter()
             .map(|e| self.learning.encodings[*e].ids.len())
@@ -404,8 +440,12 @@ impl<'a> Fit<'a> {
                 let gold: Vec<_> = examples.iter().map(|e| self.learning.gold[task][*e]).collect();
                 let weight = self.goals[task].weight;
                 let total = totals[task].max(f64::MIN_POSITIVE);
-                let (part, grad) = cross_entropy(logits, &gold, &self.objectives[task], total, weight);
-                loss += part * f64::from(weight);
+                let hard = weight * (1.0 - soft_share);
+                let (part, mut grad) = cross_entropy(logits, &gold, &self.objectives[task], total, hard);
+                loss += part * f64::from(hard);
+                if let Some(soft) = &self.soft {
+                    loss += soft.add(task, examples, logits, chosen.len(), weight, &mut grad);
+                }
                 logit_grads.push(grad);
             }
             self.network

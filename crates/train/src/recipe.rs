@@ -1,5 +1,9 @@
 //! The recipe: every setting of a run, typed.
 
+mod distil;
+
+pub use distil::{Distil, Layers, Start};
+
 use poststelle_labels::TaskName;
 use poststelle_measure::Wanted;
 use poststelle_nn::Pooling;
@@ -30,6 +34,9 @@ pub struct Recipe {
     /// How the encoder learns.
     #[serde(default)]
     pub train: Train,
+    /// What teaches the encoder, if anything does beside the labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distil: Option<Distil>,
     /// How the linear model learns.
     #[serde(default)]
     pub linear: crate::linear::Settings,
@@ -475,7 +482,7 @@ impl Recipe {
                 expected: "at least one file",
             });
         }
-        Ok(())
+        self.distil.as_ref().map_or(Ok(()), Distil::check)
     }
 }
 
@@ -550,9 +557,31 @@ mod tests {
             ("train.batch=0", "train.batch"),
             ("train.dropout=1.0", "train.dropout"),
             ("train.clip=0.0", "train.clip"),
+            ("distil.share=0.5", "distil.teacher"),
         ] {
             let error = Recipe::from_toml(SMALL, &[set.into()]).unwrap_err().to_string();
             assert!(error.contains(key), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_student_keeps_a_number_of_layers_or_a_list_of_them() {
+        let distil = |set: &str| {
+            let sets = ["distil.teacher=big".to_owned(), set.to_owned()];
+            Recipe::from_toml(SMALL, &sets).map(|recipe| recipe.distil.unwrap())
+        };
+        assert_eq!(distil("distil.layers=3").unwrap().layers, Some(Layers::Count(3)));
+        let list = distil("distil.layers=[0, 2]").unwrap().layers;
+        assert_eq!(list, Some(Layers::List(vec![0, 2])));
+        assert_eq!(distil("distil.start=base").unwrap().start, Start::Base);
+        for (set, word) in [
+            ("distil.layers=half", "a number of layers or a list of them"),
+            ("distil.temperature=0.0", "a positive number"),
+            ("distil.share=1.5", "[0, 1]"),
+            ("distil.student=4", "unknown field `student`"),
+        ] {
+            let error = distil(set).unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
         }
     }
 }

@@ -23,7 +23,7 @@ pub struct StepReport {
     pub steps: usize,
     /// Passes over the data, with the share of the current one.
     pub epoch: f64,
-    /// Weighted sum over tasks of their mean cross-entropy, in nats.
+    /// Weighted sum over tasks of their mean cross-entropy, in nats; with a teacher, its share is the distance to it.
     pub loss: f64,
     /// Learning rate of the topmost layer.
     pub learning_rate: f32,

@@ -1,9 +1,10 @@
 //! One run: a recipe and its datasets become the models of a bundle, calibrated and measured on validation.
 
 use crate::calibrate::{self, Calibrated};
+use crate::distil::{Beginning, DistilError, Soft, Teacher};
 use crate::fit::{Examples, Fit, FitError, Goal, Memory};
 use crate::frozen::{Cache, Told};
-use crate::recipe::{Kind, Recipe};
+use crate::recipe::{Kind, Recipe, Start};
 use crate::report::Event;
 use crate::{CheckpointError, hybrid, linear};
 use poststelle_corpus::Dataset;
@@ -11,12 +12,12 @@ use poststelle_kernels::Precision;
 use poststelle_kernels::lanes::Arithmetic;
 use poststelle_labels::{ClassIndex, Schema};
 use poststelle_measure::Evaluation;
-use poststelle_nn::bundle::{self, DatasetNote, EncoderNote, Manifest, Models};
+use poststelle_nn::Logits;
+use poststelle_nn::bundle::{self, DatasetNote, DistilNote, EncoderNote, Manifest, Models};
 use poststelle_nn::encode::{Encoder as TextEncoder, TokenizerError};
 use poststelle_nn::encoder::{Config, PackError};
 use poststelle_nn::hf;
 use poststelle_nn::model::{EncoderModel, Part, Sharing};
-use poststelle_nn::{Logits, Network};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,8 +41,10 @@ pub struct Inputs<'a> {
     pub learning: &'a Dataset,
     /// What early stopping, calibration and thresholds use.
     pub validation: &'a Dataset,
-    /// The base model; only kinds with an encoder need one.
+    /// The base model; only kinds with an encoder need one, and a student that begins with its teacher's layers needs none.
     pub base: Option<&'a Base>,
+    /// What teaches the encoder beside the labels.
+    pub teacher: Option<&'a Teacher>,
     /// Where checkpoints are kept; none are without it.
     pub checkpoints: Option<&'a Path>,
     /// Where the outputs of frozen layers are kept; without it they are computed again in every epoch.
@@ -55,6 +58,22 @@ pub enum Observed {
     Linear {
         /// From this many texts.
         texts: usize,
+    },
+    /// A teacher answers the training mails.
+    Teaching {
+        /// Texts answered so far.
+        done: usize,
+        /// Texts to answer.
+        of: usize,
+        /// How many of them the files of unlabelled mails hold.
+        unlabelled: usize,
+    },
+    /// A student begins with these layers.
+    Student {
+        /// Counted from 0.
+        layers: Vec<usize>,
+        /// Layers there are.
+        of: usize,
     },
     /// An encoder starts to learn these tasks.
     Encoder {
@@ -102,6 +121,9 @@ pub enum RunError {
     /// Its tokenizer cannot be used.
     #[error("tokenizer of the base model")]
     Tokenizer(#[from] TokenizerError),
+    /// The teacher cannot teach this.
+    #[error(transparent)]
+    Distil(#[from] DistilError),
     /// The linear model cannot be trained.
     #[error(transparent)]
     Linear(#[from] linear::FitError),
@@ -124,6 +146,8 @@ pub struct Outcome {
     pub manifest: Manifest,
     /// The figures on validation.
     pub evaluation: Evaluation,
+    /// The folder whose configuration and tokenizer the encoder has.
+    pub reads_from: Option<PathBuf>,
 }
 
 /// Trains what the recipe asks for; `created` is the present as RFC 3339, `written_by` names the program.
@@ -140,6 +164,12 @@ pub fn run(
         ..
     } = *inputs;
     let schema = learning.schema();
+    let adopted = match inputs.teacher {
+        Some(teacher) => Some(teacher.adopt(recipe, schema)?),
+        None if recipe.distil.is_some() => return Err(DistilError::NoTeacher.into()),
+        None => None,
+    };
+    let recipe = adopted.as_ref().unwrap_or(recipe);
     let (texts, gold) = (texts(learning), gold(learning));
     let mut models = Models::default();
     if recipe.model.kind != Kind::Encoder {
@@ -154,12 +184,13 @@ pub fn run(
             |_| (),
         )?);
     }
-    let mut note = None;
+    let (mut note, mut distilled, mut reads_from) = (None, None, None);
     if recipe.model.kind != Kind::Linear {
-        let base = inputs.base.ok_or(RunError::NoBase)?;
-        let (encoder, about) = fit_encoder(inputs, base, observe)?;
-        models.encoder = Some(encoder);
-        note = Some(about);
+        let fitted = fit_encoder(recipe, inputs, observe)?;
+        models.encoder = Some(fitted.model);
+        note = Some(fitted.note);
+        distilled = fitted.distilled;
+        reads_from = Some(fitted.folder);
     }
 
     let validation_texts = crate::run::texts(validation);
@@ -203,7 +234,7 @@ pub fn run(
             validation_examples: validation.examples().len(),
         },
         encoder: note,
-        distilled: None,
+        distilled,
         hybrid: mix,
         calibration,
         metrics: metrics(schema, &evaluation),
@@ -214,6 +245,7 @@ pub fn run(
         models,
         manifest,
         evaluation,
+        reads_from,
     })
 }
 
@@ -264,20 +296,33 @@ fn metrics(
     all
 }
 
+/// A trained encoder and what its bundle says about it.
+struct Fitted {
+    model: EncoderModel,
+    note: EncoderNote,
+    distilled: Option<DistilNote>,
+    folder: PathBuf,
+}
+
 fn fit_encoder(
+    recipe: &Recipe,
     inputs: &Inputs<'_>,
-    base: &Base,
     observe: &mut dyn FnMut(Observed),
-) -> Result<(EncoderModel, EncoderNote), RunError> {
-    let recipe = inputs.recipe;
+) -> Result<Fitted, RunError> {
     let schema = inputs.learning.schema();
-    let config = Config::read(&base.folder.join("config.json")).map_err(hf::CheckpointError::from)?;
+    let taught = inputs.teacher.zip(recipe.distil.as_ref());
+    let mut beginning = match taught {
+        Some((teacher, settings)) => Beginning::of_student(teacher, settings, inputs.base)?,
+        None => Beginning::of_base(inputs.base.ok_or(RunError::NoBase)?),
+    };
+    let config = Config::read(&beginning.folder.join("config.json")).map_err(hf::CheckpointError::from)?;
     let max_tokens = recipe.model.max_tokens.min(config.longest());
-    let text = TextEncoder::open(&base.folder, max_tokens, recipe.model.prefix())?;
+    let text = TextEncoder::open(&beginning.folder, max_tokens, recipe.model.prefix())?;
     text.check_rows(config.vocabulary)?;
-    let encodings = [inputs.learning, inputs.validation].map(|dataset| text.encode(&texts(dataset)));
-    let [learning, validation] = encodings;
-    let (learning, validation) = (learning?, validation?);
+    let unlabelled = inputs.teacher.map_or(Vec::new(), Teacher::unlabelled);
+    let learning_texts = [texts(inputs.learning), unlabelled.clone()].concat();
+    let learning = text.encode(&learning_texts)?;
+    let validation = text.encode(&texts(inputs.validation))?;
     let cut = learning
         .iter()
         .chain(&validation)
@@ -290,7 +335,27 @@ fn fit_encoder(
             max_tokens,
         });
     }
-    let (learning_gold, validation_gold) = (gold(inputs.learning), gold(inputs.validation));
+    let answers = match taught {
+        None => None,
+        Some((teacher, settings)) => Some(teacher.answers(settings, &learning_texts, &mut |done| {
+            observe(Observed::Teaching {
+                done,
+                of: learning_texts.len(),
+                unlabelled: unlabelled.len(),
+            });
+        })?),
+    };
+    if let Some((layers, of)) = beginning.kept.clone() {
+        observe(Observed::Student { layers, of });
+    }
+    let distilled = taught.map(|(teacher, settings)| match (&beginning.kept, settings.start) {
+        (Some((layers, _)), Start::Teacher) => teacher.note(layers.clone()),
+        _ => teacher.note(Vec::new()),
+    });
+    let (mut learning_gold, validation_gold) = (gold(inputs.learning), gold(inputs.validation));
+    for task in &mut learning_gold {
+        task.resize(learning.len(), None);
+    }
     let groups: Vec<Vec<usize>> = match recipe.model.sharing {
         Sharing::MultiTask => vec![(0..schema.tasks().len()).collect()],
         Sharing::SingleTask => (0..schema.tasks().len()).map(|task| vec![task]).collect(),
@@ -313,11 +378,7 @@ fn fit_encoder(
         };
         let some = |gold: &[Vec<_>]| tasks.iter().map(|task| gold[*task].clone()).collect::<Vec<_>>();
         let (learning_gold, validation_gold) = (some(&learning_gold), some(&validation_gold));
-        let network = Network {
-            encoder: hf::read(&base.folder)?,
-            pooling: recipe.model.pooling,
-            heads: Vec::new(),
-        };
+        let network = beginning.network(&tasks, recipe.model.pooling)?;
         let learning = Examples {
             encodings: &learning,
             gold: &learning_gold,
@@ -329,7 +390,21 @@ fn fit_encoder(
         let validation = Some(validation).filter(|examples| !examples.encodings.is_empty());
         let goals = tasks.iter().map(goal).collect();
         let mut fit = Fit::new(network, &recipe.train, goals, learning, validation)?;
-        // Every task's model has the same base and reads the same texts.
+        if let (Some((_, settings)), Some(answers), Some(note)) = (taught, &answers, &distilled) {
+            let targets = tasks.iter().map(|task| answers[*task].clone()).collect();
+            let layers = beginning.kept.as_ref().map(|(layers, _)| layers);
+            let origin = format!(
+                "teacher {}, begins with {:?} layers {:?}",
+                note.teacher_digest,
+                settings.start,
+                layers.unwrap_or(&Vec::new())
+            );
+            fit = fit.taught_by(Soft::new(targets, settings, origin));
+        }
+        // Only models of one base have the same frozen layers; each network of a single-task teacher has its own.
+        if !beginning.is_shared() {
+            frozen = None;
+        }
         if let (None, Some(cache)) = (&frozen, inputs.frozen) {
             frozen = fit
                 .frozen_outputs(cache, &mut |told| observe(Observed::Frozen(told)))
@@ -368,15 +443,26 @@ fn fit_encoder(
         }
         parts.push(Part::new(tasks, fit.finish(), Arithmetic::default())?);
     }
-    let model = EncoderModel { text, parts };
+    let Beginning {
+        folder,
+        base: (base, base_digest),
+        shrunk,
+        ..
+    } = beginning;
     let note = EncoderNote {
-        base: base.id.clone(),
-        base_digest: base.digest.clone(),
+        base,
+        base_digest,
         sharing: recipe.model.sharing,
         pooling: recipe.model.pooling,
         max_tokens,
         prefix: recipe.model.prefix().to_owned(),
-        shrunk: None,
+        shrunk,
     };
-    Ok((model, note))
+    let model = EncoderModel { text, parts };
+    Ok(Fitted {
+        model,
+        note,
+        distilled,
+        folder,
+    })
 }

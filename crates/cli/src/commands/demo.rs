@@ -105,6 +105,7 @@ pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
         &recipe,
         &datasets,
         base.as_ref(),
+        None,
         train::Keep::default(),
         &bundle,
         out,

@@ -87,7 +87,10 @@ pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
     let records: Vec<Record> = read::open_with(&data, &options)
         .and_then(|reader| reader.collect())
         .map_err(Failure::misused)?;
-    let columns = columns(&opened.predictor, &opened.recipe, &records, out);
+    let (columns, missing) = columns(opened.predictor.schema(), &opened.recipe, &records);
+    for column in missing {
+        out.note(format!("no mail has a label in column `{column}`"));
+    }
     let schema = opened.predictor.schema().clone();
     let (dataset, problems) =
         Dataset::build(schema, &columns, records, opened.predictor.cleaner()).map_err(Failure::misused)?;
@@ -150,15 +153,15 @@ pub(super) fn evaluate(
     })
 }
 
-/// The column of each task that has labels in the file: as the recipe of the bundle named it, else the task's name.
-fn columns(
-    predictor: &Predictor,
+/// The column of each task that has labels in the records, as the recipe of the bundle named it, else the task's name; and
+/// the columns of the tasks that have none.
+pub(super) fn columns(
+    schema: &Schema,
     recipe: &toml::Table,
     records: &[Record],
-    out: &mut Output,
-) -> Vec<(TaskName, String)> {
-    let mut columns = Vec::new();
-    for task in predictor.schema().tasks() {
+) -> (Vec<(TaskName, String)>, Vec<String>) {
+    let (mut columns, mut missing) = (Vec::new(), Vec::new());
+    for task in schema.tasks() {
         let name = task.name().as_str();
         let named = recipe
             .get("tasks")
@@ -167,16 +170,13 @@ fn columns(
         let labelled = |column: &&str| records.iter().any(|record| record.label(column).is_some());
         match candidates.into_iter().find(labelled) {
             Some(column) => columns.push((task.name().clone(), column.to_owned())),
-            None => out.note(format!(
-                "no mail has a label in column `{}`",
-                named.unwrap_or(name)
-            )),
+            None => missing.push(named.unwrap_or(name).to_owned()),
         }
     }
-    columns
+    (columns, missing)
 }
 
-fn tell(problems: &[Problem], out: &mut Output) {
+pub(super) fn tell(problems: &[Problem], out: &mut Output) {
     for problem in problems.iter().take(TOLD) {
         out.note(format!("warning: {problem}"));
     }

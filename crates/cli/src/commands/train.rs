@@ -2,6 +2,7 @@
 
 pub mod data;
 mod pace;
+mod teacher;
 mod watch;
 
 use crate::commands::predict::Precision;
@@ -12,8 +13,8 @@ use poststelle_base::BaseRef;
 use poststelle_measure::{Evaluation, Seed};
 use poststelle_nn::bundle;
 use poststelle_nn::hybrid::Side;
-use poststelle_train::recipe::{Gate, Kind};
-use poststelle_train::{Base, Cache, FitError, Inputs, Outcome, Recipe, RunError, run};
+use poststelle_train::recipe::{Gate, Kind, Start};
+use poststelle_train::{Base, Cache, DistilError, FitError, Inputs, Outcome, Recipe, RunError, Teacher, run};
 use std::path::{Path, PathBuf};
 use watch::Watch;
 
@@ -21,7 +22,9 @@ use watch::Watch;
 ///
 /// Reads the recipe, checks the data, trains the linear model, the encoder or both, fits temperatures and bands on
 /// validation and writes the bundle with its history and figures; of a hybrid it also tells what each of its two models
-/// reaches alone. Stopped runs go on from --checkpoints. A run that misses its gate ends refused; its bundle is kept.
+/// reaches alone. With a teacher, the encoder begins with half of that bundle's layers and learns from its answers, too
+/// (`[distil]` in the recipe says how). Stopped runs go on from --checkpoints. A run that misses its gate ends refused; its
+/// bundle is kept.
 /// With train.freeze_layers the frozen layers are run once and what they say of each mail is kept on the disk of --out
 /// until the run ends; it derives from mail, so only --keep-frozen keeps it longer.
 #[derive(Debug, clap::Args)]
@@ -32,6 +35,9 @@ pub struct Args {
     /// Override one key of the recipe (can be repeated)
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Bundle that teaches a smaller encoder; in place of the recipe's `distil.teacher`
+    #[arg(long, value_name = "BUNDLE")]
+    teacher: Option<PathBuf>,
     /// Directory of the bundle, which must not exist
     #[arg(long, value_name = "BUNDLE")]
     out: PathBuf,
@@ -53,7 +59,8 @@ pub struct Args {
 pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
     let Args {
         recipe: path,
-        set,
+        mut set,
+        teacher,
         out: folder,
         checkpoints,
         keep_frozen,
@@ -64,18 +71,41 @@ pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
         let taken = bundle::SaveError::Exists { path: folder };
         return Err(Failure::misused(taken).hint("name another directory with --out"));
     }
+    if let Some(teacher) = teacher {
+        // The recipe's paths begin at its folder, those of the command line at the current one.
+        set.push(format!(
+            "distil.teacher={}",
+            std::path::absolute(teacher)?.display()
+        ));
+    }
     let recipe = read_recipe(&path, &set)?;
     let root = path.parent().unwrap_or(Path::new(""));
     let datasets = load(&recipe, root, accept_findings, out)?;
+    let teacher = match &recipe.distil {
+        None => None,
+        Some(distil) => Some(teacher::open(&recipe, distil, root, &datasets, out)?),
+    };
+    let takes_layers = recipe
+        .distil
+        .as_ref()
+        .is_some_and(|distil| distil.start == Start::Teacher);
     let base = match recipe.model.kind {
-        Kind::Linear => None,
-        Kind::Encoder | Kind::Hybrid => Some(fetch(&recipe.model.base, out)?),
+        Kind::Encoder | Kind::Hybrid if !takes_layers => Some(fetch(&recipe.model.base, out)?),
+        _ => None,
     };
     let keep = Keep {
         checkpoints: checkpoints.as_deref(),
         frozen: keep_frozen.as_deref(),
     };
-    let validation = fit(&recipe, &datasets, base.as_ref(), keep, &folder, out)?;
+    let validation = fit(
+        &recipe,
+        &datasets,
+        base.as_ref(),
+        teacher.as_ref(),
+        keep,
+        &folder,
+        out,
+    )?;
     let mut report = serde_json::json!({ "bundle": folder, "validation": validation });
     if let Some(test) = &datasets.test {
         let predictor = super::predict::open_bundle(&folder, Precision::default())?.predictor;
@@ -139,6 +169,7 @@ pub fn fit(
     recipe: &Recipe,
     datasets: &Datasets,
     base: Option<&Base>,
+    teacher: Option<&Teacher>,
     keep: Keep<'_>,
     folder: &Path,
     out: &mut Output,
@@ -172,6 +203,7 @@ pub fn fit(
         learning,
         validation,
         base,
+        teacher,
         checkpoints: keep.checkpoints,
         frozen: Some(keep.frozen.map_or(Cache::Passing(beside), Cache::Kept)),
     };
@@ -183,15 +215,15 @@ pub fn fit(
         mut models,
         manifest,
         evaluation,
+        reads_from,
     } = outcome;
     let beside = [("history.jsonl", history.as_bytes())];
-    let folder_of_base = base.map(|base| base.folder.as_path());
     bundle::save(
         folder,
         manifest,
         learning.schema(),
         &mut models,
-        folder_of_base,
+        reads_from.as_deref(),
         &beside,
     )
     .map_err(Failure::broken)?;
@@ -241,6 +273,7 @@ fn pass(gate: &Gate, evaluation: &Evaluation) -> Result<(), Failure> {
 fn failure(error: RunError) -> Failure {
     match error {
         RunError::NoBase | RunError::Linear(_) => Failure::misused(error),
+        RunError::Distil(error) => distil_failure(error),
         RunError::Fit(FitError::Diverged { .. }) => Failure::broken(error),
         RunError::Fit(FitError::Outputs(_)) => Failure::broken(error)
             .hint("make room on that disk, or name a directory on another with --keep-frozen"),
@@ -252,4 +285,22 @@ fn failure(error: RunError) -> Failure {
             Failure::broken(error).hint("`poststelle base pull REF --verify` checks the base model's files")
         }
     }
+}
+
+fn distil_failure(error: DistilError) -> Failure {
+    let hint = match &error {
+        DistilError::Schema { .. } => "`schema` in the recipe may name the teacher's own `labels.toml`",
+        DistilError::Clean { .. } => "clean as the teacher does; its `bundle.toml` says how",
+        DistilError::NoEncoder { .. } => {
+            "with `--set distil.start=base` the student begins with `model.base`"
+        }
+        DistilError::Linear => "set `model.kind` to `encoder` or `hybrid`, or leave the teacher out",
+        DistilError::NoTeacher | DistilError::NoBase | DistilError::Layers { .. } => {
+            return Failure::misused(error);
+        }
+        DistilError::Open(_) | DistilError::Config(_) | DistilError::Tokenizer(_) => {
+            return Failure::broken(error);
+        }
+    };
+    Failure::misused(error).hint(hint)
 }

@@ -139,9 +139,9 @@ pub struct DistilNote {
     pub teacher: String,
     /// Digest of the teacher: of its manifest, which holds those of its files.
     pub teacher_digest: String,
-    /// The teacher's layers the student began with, from 0.
+    /// The teacher's layers the student began with, from 0; none where it began with a base model.
     pub layers: Vec<usize>,
-    /// Digest of the mails only the teacher labelled; absent without any.
+    /// Digest of the mails of files without labels, which only the teacher labelled; absent without any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unlabelled_digest: Option<String>,
     /// How many those were.

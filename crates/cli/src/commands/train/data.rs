@@ -25,10 +25,11 @@ const RARE_BELOW: usize = 10;
 ///
 /// Findings of the checks are told; errors among them refuse the run unless `accept` is set.
 pub fn load(recipe: &Recipe, root: &Path, accept: bool, out: &mut Output) -> Result<Datasets, Failure> {
-    let profile: Profile = recipe.clean.profile.parse().map_err(Failure::misused)?;
-    let redact: Redact = recipe.clean.redact.parse().map_err(Failure::misused)?;
-    let cleaner = Cleaner::new(profile).redacting(redact);
-    let files = |paths: &[PathBuf]| records(recipe, root, paths);
+    let cleaner = cleaner(recipe)?;
+    let options = read::Options {
+        labels: recipe.data.labels.as_ref().map(|path| root.join(path)),
+    };
+    let files = |paths: &[PathBuf]| records(&options, root, paths);
     let mut parts = [
         files(&recipe.data.train)?,
         files(&recipe.data.validation)?,
@@ -75,14 +76,29 @@ pub fn load(recipe: &Recipe, root: &Path, accept: bool, out: &mut Output) -> Res
     })
 }
 
-fn records(recipe: &Recipe, root: &Path, paths: &[PathBuf]) -> Result<Vec<Record>, Failure> {
-    let labels = recipe.data.labels.as_ref().map(|path| root.join(path));
+/// Mails of `files`, cleaned, without any label; `root` is the recipe's folder.
+pub fn unlabelled(
+    recipe: &Recipe,
+    root: &Path,
+    files: &[PathBuf],
+    schema: &Schema,
+) -> Result<Dataset, Failure> {
+    let records = records(&read::Options::default(), root, files)?;
+    Dataset::build(schema.clone(), &[], records, &cleaner(recipe)?)
+        .map(|(dataset, _)| dataset)
+        .map_err(Failure::misused)
+}
+
+fn cleaner(recipe: &Recipe) -> Result<Cleaner, Failure> {
+    let profile: Profile = recipe.clean.profile.parse().map_err(Failure::misused)?;
+    let redact: Redact = recipe.clean.redact.parse().map_err(Failure::misused)?;
+    Ok(Cleaner::new(profile).redacting(redact))
+}
+
+fn records(options: &read::Options, root: &Path, paths: &[PathBuf]) -> Result<Vec<Record>, Failure> {
     let mut all = Vec::new();
     for path in paths {
-        let options = read::Options {
-            labels: labels.clone(),
-        };
-        let reader = read::open_with(root.join(path), &options).map_err(Failure::misused)?;
+        let reader = read::open_with(root.join(path), options).map_err(Failure::misused)?;
         for record in reader {
             all.push(record.map_err(|error| {
                 Failure::misused(error).hint("`poststelle data inspect` lists every row that cannot be read")

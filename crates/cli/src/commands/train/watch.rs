@@ -55,6 +55,14 @@ impl<'a> Watch<'a> {
                     self.tasks.join(", ")
                 ));
             }
+            Observed::Teaching { done, of, unlabelled } => self.teaching(*done, *of, *unlabelled),
+            Observed::Student { layers, of } => {
+                let layers: Vec<String> = layers.iter().map(usize::to_string).collect();
+                self.say(format!(
+                    "the student begins with layers {} of {of}, counted from 0",
+                    layers.join(", ")
+                ));
+            }
             Observed::Encoder {
                 tasks,
                 steps,
@@ -162,6 +170,17 @@ impl<'a> Watch<'a> {
             bar.finish_and_clear();
         }
         (self.history, self.started.elapsed().as_secs_f64())
+    }
+
+    fn teaching(&mut self, done: usize, of: usize, unlabelled: usize) {
+        if done == of || self.said.elapsed() >= PAUSE {
+            self.said = Instant::now();
+            let some = match unlabelled {
+                0 => String::new(),
+                some => format!(", {some} of them unlabelled"),
+            };
+            self.say(format!("the teacher answered {done} of {of} mails{some}"));
+        }
     }
 
     fn step(&mut self, report: &StepReport) {
