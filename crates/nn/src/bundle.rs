@@ -19,7 +19,7 @@ mod save;
 pub use encoded::Encoded;
 pub use manifest::{Calibration, DatasetNote, DistilNote, EncoderNote, FORMAT, Manifest, ShrinkNote};
 pub use save::{SaveError, save};
-pub(crate) use save::{begin, finish, put};
+pub(crate) use save::{begin, finish, put, put_packed};
 
 use crate::encode::{Encoder as TextEncoder, Encoding, TokenizerError};
 use crate::encoder::packed::{self, Packed};

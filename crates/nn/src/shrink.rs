@@ -14,10 +14,13 @@ mod vocabulary;
 
 pub use vocabulary::{Difference, Vocabulary, compare, select};
 
-use crate::bundle::{Bundle, Manifest, SaveError, ShrinkNote, begin, finish, put};
+use crate::bundle::{Bundle, Manifest, SaveError, ShrinkNote, begin, finish, put, put_packed};
 use crate::encode::{self, TokenizerError};
+use crate::encoder::packed::{self, Packed};
 use crate::encoder::{Config, ConfigError, amend};
+use crate::hf::Checkpoint;
 use memmap2::Mmap;
+use poststelle_kernels::lanes::Arithmetic;
 use rayon::prelude::*;
 use safetensors::tensor::{SafeTensors, TensorView};
 use serde_json::Value;
@@ -127,12 +130,14 @@ pub fn shrink(
         pieces_before: config.vocabulary,
         pieces: rows,
     });
+    let smaller = Config::read(&root.join("config.json"))?;
     for place in places(folder) {
         let (from, to) = (folder.join(&place), root.join(&place));
         if let Some(parent) = to.parent() {
             std::fs::create_dir_all(parent).map_err(|error| read(parent, &error))?;
         }
         weights(&from, &to, &config, &vocabulary.old)?;
+        pack(&to, &smaller)?;
     }
     manifest.created = created.to_owned();
     manifest.written_by = written_by.to_owned();
@@ -225,6 +230,13 @@ fn weights(from: &Path, to: &Path, config: &Config, old: &[u32]) -> Result<(), S
     })
 }
 
+/// Packs the encoder of a weights file beside it, as `save` does.
+fn pack(weights: &Path, config: &Config) -> Result<(), SaveError> {
+    let folder = weights.parent().unwrap_or(Path::new("."));
+    let encoder = Checkpoint::open(folder)?.encoder(config.clone())?;
+    put_packed(&Packed::new(&encoder, Arithmetic::Int8)?, weights)
+}
+
 /// Copies all files of a bundle but those that change; returns the bytes of all.
 fn copy(from: &Path, to: &Path, place: &Path) -> Result<u64, ShrinkError> {
     let mut bytes = 0;
@@ -246,6 +258,7 @@ fn copy(from: &Path, to: &Path, place: &Path) -> Result<u64, ShrinkError> {
             "vocab.txt",
             "config.json",
             "bundle.toml",
+            packed::FILE,
         ];
         if written.iter().any(|written| name == *written) {
             continue;
