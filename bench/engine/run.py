@@ -85,6 +85,11 @@ class Bench:
         }
 
 
+def best_limit(limit: dict[str, float], precision: str) -> float:
+    """The machine's fastest instructions for a precision, those in tiles among them."""
+    return max(rate for name, rate in limit.items() if name.split()[0] == precision)
+
+
 def table(header: list[str], rows: list[list[str]]) -> None:
     print("| " + " | ".join(header) + " |\n" + "|---" * len(header) + "|")
     for row in rows:
@@ -106,7 +111,7 @@ def infer(bench: Bench, name: str, limit: dict[str, float]) -> None:
     for engine, one in found.items():
         together = [f"{one[key]:.1f}" if key in one else "" for key in ("arrival", "sorted")]
         best = one.get("together", one.get("sorted"))
-        share = mail * one["together"] / limit[engine.split()[1]] if "together" in one else None
+        share = mail * one["together"] / best_limit(limit, engine.split()[1]) if "together" in one else None
         rows.append([
             engine, *(together if "sorted" in one else [f"{best:.1f}", f"{best:.1f}"]), f"{one['single']:.1f}",
             f"{one['p50_ms']:.2f}", f"{one['p99_ms']:.2f}", f"{100 * share:.0f} %" if share else "",
