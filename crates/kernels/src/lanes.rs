@@ -16,7 +16,7 @@ mod words;
 
 pub use attention::{Attention, KeysValues};
 pub use norm::{add_norm, norm};
-pub use operand::Operand;
+pub use operand::{Operand, weight_steps};
 pub use product::{Activation, Weights, WeightsError};
 pub use words::Words;
 

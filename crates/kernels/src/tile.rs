@@ -17,42 +17,32 @@ pub const TILE: usize = SIDE * STEP;
 pub fn transpose(tile: &mut [std::arch::x86_64::__m512i; SIDE]) {
     use std::arch::x86_64::*;
     // Pairs of rows, then fours, within each quarter of a vector; then the quarters.
-    let t: [__m512i; SIDE] = std::array::from_fn(|n| {
-        let (a, b) = (tile[n & !1], tile[n | 1]);
-        if n & 1 == 0 {
-            _mm512_unpacklo_epi32(a, b)
-        } else {
-            _mm512_unpackhi_epi32(a, b)
-        }
-    });
-    let u: [__m512i; SIDE] = std::array::from_fn(|n| {
-        let (four, column) = (n & !3, n & 3);
-        let (a, b) = (t[four + (column >> 1)], t[four + 2 + (column >> 1)]);
-        if column & 1 == 0 {
-            _mm512_unpacklo_epi64(a, b)
-        } else {
-            _mm512_unpackhi_epi64(a, b)
-        }
-    });
+    let mut t = [_mm512_setzero_si512(); SIDE];
+    for n in (0..SIDE).step_by(2) {
+        t[n] = _mm512_unpacklo_epi32(tile[n], tile[n + 1]);
+        t[n + 1] = _mm512_unpackhi_epi32(tile[n], tile[n + 1]);
+    }
     // `u[4·f + c]` holds, in quarter q, column 4·q + c of rows 4·f to 4·f + 3.
-    let v: [__m512i; SIDE] = std::array::from_fn(|n| {
-        let (c, part) = (n & 3, n >> 2);
-        let (a, b) = (u[8 * (part >> 1) + c], u[8 * (part >> 1) + 4 + c]);
-        if part & 1 == 0 {
-            _mm512_shuffle_i32x4::<0x88>(a, b)
-        } else {
-            _mm512_shuffle_i32x4::<0xdd>(a, b)
+    let mut u = [_mm512_setzero_si512(); SIDE];
+    for four in (0..SIDE).step_by(4) {
+        for half in 0..2 {
+            let (a, b) = (t[four + half], t[four + 2 + half]);
+            u[four + 2 * half] = _mm512_unpacklo_epi64(a, b);
+            u[four + 2 * half + 1] = _mm512_unpackhi_epi64(a, b);
         }
-    });
-    // `v[c]` and `v[8 + c]`: quarters (0, 2) of rows 0 to 7 and of rows 8 to 15; `v[4 + c]`, `v[12 + c]`: quarters (1, 3).
-    for (n, row) in tile.iter_mut().enumerate() {
-        let (c, quarter) = (n & 3, n >> 2);
-        let (a, b) = (v[4 * (quarter & 1) + c], v[8 + 4 * (quarter & 1) + c]);
-        *row = if quarter < 2 {
-            _mm512_shuffle_i32x4::<0x88>(a, b)
-        } else {
-            _mm512_shuffle_i32x4::<0xdd>(a, b)
-        };
+    }
+    // `v[8·h + c]` holds quarters 0 and 2 of rows 8·h to 8·h + 7, `v[8·h + 4 + c]` quarters 1 and 3.
+    let mut v = [_mm512_setzero_si512(); SIDE];
+    for half in [0, 8] {
+        for c in 0..4 {
+            let (a, b) = (u[half + c], u[half + 4 + c]);
+            v[half + c] = _mm512_shuffle_i32x4::<0x88>(a, b);
+            v[half + 4 + c] = _mm512_shuffle_i32x4::<0xdd>(a, b);
+        }
+    }
+    for c in 0..8 {
+        tile[c] = _mm512_shuffle_i32x4::<0x88>(v[c], v[8 + c]);
+        tile[8 + c] = _mm512_shuffle_i32x4::<0xdd>(v[c], v[8 + c]);
     }
 }
 

@@ -177,18 +177,16 @@ fn along(
     words: &mut [u32; TILE],
 ) {
     let masks = [lanes(depth), lanes(depth.saturating_sub(SIDE))];
-    let rows = std::array::from_fn(|line| {
-        if line >= count {
-            return _mm512_setzero_si512();
-        }
+    let mut rows = [_mm512_setzero_si512(); SIDE];
+    for (line, row) in rows.iter_mut().enumerate().take(count) {
         let values = &view.data[(first + line) * view.row_stride + from..][..depth];
         // SAFETY (all): masked lanes are not read; the two vectors' types are 512 plain bits.
-        unsafe {
+        *row = unsafe {
             let low = _mm512_maskz_loadu_ps(masks[0], values.as_ptr());
             let high = _mm512_maskz_loadu_ps(masks[1], values.as_ptr().wrapping_add(SIDE));
             std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low))
-        }
-    });
+        };
+    }
     write(rows, turned, words);
 }
 
@@ -204,21 +202,22 @@ fn across(
     words: &mut [u32; TILE],
 ) {
     let mask = lanes(count);
-    let rows = std::array::from_fn(|pair| {
-        let halves: [__m512i; 2] = std::array::from_fn(|half| {
-            if 2 * pair + half >= depth {
-                return _mm512_setzero_si512();
-            }
-            let values = &view.data[(from + 2 * pair + half) * view.col_stride + first..][..count];
-            // SAFETY (both): masked lanes are not read; the types are 256 plain bits.
-            unsafe {
-                let values = _mm512_maskz_loadu_ps(mask, values.as_ptr());
-                let rounded = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(values));
-                _mm512_cvtepu16_epi32(rounded)
-            }
-        });
-        _mm512_or_si512(halves[0], _mm512_slli_epi32::<16>(halves[1]))
-    });
+    let mut rows = [_mm512_setzero_si512(); SIDE];
+    for n in 0..depth {
+        let values = &view.data[(from + n) * view.col_stride + first..][..count];
+        // SAFETY (both): masked lanes are not read; the types are 256 plain bits.
+        let rounded = unsafe {
+            let values = _mm512_maskz_loadu_ps(mask, values.as_ptr());
+            std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(values))
+        };
+        let half = _mm512_cvtepu16_epi32(rounded);
+        let half = if n % 2 == 0 {
+            half
+        } else {
+            _mm512_slli_epi32::<16>(half)
+        };
+        rows[n / 2] = _mm512_or_si512(rows[n / 2], half);
+    }
     write(rows, turned, words);
 }
 

@@ -335,10 +335,16 @@ mod wide {
         }
         if tiles {
             for tile in keys.as_chunks_mut::<LANES>().0 {
-                // SAFETY (both): sixteen words are 512 plain bits.
-                let mut rows = tile.map(|row| unsafe { std::mem::transmute::<[u32; LANES], __m512i>(row) });
+                let mut rows = [_mm512_setzero_si512(); LANES];
+                for (row, words) in rows.iter_mut().zip(&*tile) {
+                    // SAFETY: sixteen words are 512 plain bits.
+                    *row = unsafe { _mm512_loadu_si512(words.as_ptr().cast()) };
+                }
                 transpose(&mut rows);
-                *tile = rows.map(|row| unsafe { std::mem::transmute::<__m512i, [u32; LANES]>(row) });
+                for (words, row) in tile.iter_mut().zip(rows) {
+                    // SAFETY: as above.
+                    unsafe { _mm512_storeu_si512(words.as_mut_ptr().cast(), row) };
+                }
             }
         }
         for (short, value) in values.iter_mut().zip(from_values) {

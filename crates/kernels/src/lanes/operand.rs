@@ -62,6 +62,29 @@ vectorised! {
     }
 }
 
+/// Rounds a row of weights to 127 steps from zero to its largest value, as signed bytes; gives the size of one step.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn weight_steps(row: &[f32], steps: &mut [u8]) -> f32 {
+    assert_eq!(row.len(), steps.len());
+    let most = row.iter().fold(0.0f32, |most, weight| most.max(weight.abs()));
+    let size = most / 127.0;
+    round_steps(row, if size > 0.0 { 1.0 / size } else { 0.0 }, steps);
+    size
+}
+
+vectorised! {
+    fn round_steps(row: &[f32], inverse: f32, steps: &mut [u8]) {
+        // Adding and taking away 1.5 · 2²³ rounds to the nearest integer, ties to even.
+        const NEAREST: f32 = 12_582_912.0;
+        for (step, weight) in steps.iter_mut().zip(row) {
+            let nearest = (weight * inverse + NEAREST) - NEAREST;
+            *step = (nearest as i32) as u8;
+        }
+    }
+}
+
 /// Adding it leaves the nearest integer, ties to even, in the low bits of a small f32.
 const MAGIC: f32 = 8_388_608.0;
 

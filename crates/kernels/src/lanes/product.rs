@@ -7,6 +7,7 @@ mod plain;
 #[cfg(target_arch = "x86_64")]
 mod wide;
 
+use super::operand::weight_steps;
 use super::{Arithmetic, LANES, Lanes, Operand, PANEL, STEP, Words};
 use crate::aligned::Aligned;
 #[cfg(target_arch = "x86_64")]
@@ -78,6 +79,7 @@ impl Weights {
         let length = arithmetic.words(inputs);
         let mut words = Aligned::zeros(outputs.div_ceil(PANEL) * PANEL * length);
         let mut channels = Vec::with_capacity(outputs);
+        let mut steps = vec![0; inputs];
         for (n, (row, bias)) in weight.chunks_exact(inputs.max(1)).zip(bias).enumerate() {
             if !bias.is_finite() || row.iter().any(|weight| !weight.is_finite()) {
                 return Err(WeightsError::NotFinite(n));
@@ -96,17 +98,11 @@ impl Weights {
                     *word = crate::bf16::pair_of(part[0], part.get(1).copied().unwrap_or(0.0));
                 }),
                 Arithmetic::Int8 => {
-                    let most = row.iter().fold(0.0f32, |most, weight| most.max(weight.abs()));
-                    let step = most / 127.0;
-                    let inverse = if step > 0.0 { 1.0 / step } else { 0.0 };
-                    let mut sum = 0i32;
-                    for (word, part) in words.zip(parts) {
-                        let mut bytes = [0u8; 4];
-                        for (byte, weight) in bytes.iter_mut().zip(part) {
-                            let steps = (weight * inverse).round_ties_even() as i8;
-                            sum += i32::from(steps);
-                            *byte = steps.cast_unsigned();
-                        }
+                    let step = weight_steps(row, &mut steps);
+                    let sum: i32 = steps.iter().map(|step| i32::from(step.cast_signed())).sum();
+                    for (word, part) in words.zip(steps.chunks(4)) {
+                        let mut bytes = [0; 4];
+                        bytes[..part.len()].copy_from_slice(part);
                         *word = u32::from_le_bytes(bytes);
                     }
                     scale = [step, step * sum as f32];

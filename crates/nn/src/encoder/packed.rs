@@ -14,7 +14,7 @@ use super::{Config, Encoder, WordTable};
 use crate::hf::{self, CheckpointError};
 use memmap2::Mmap;
 use poststelle_kernels::UnsupportedPrecision;
-use poststelle_kernels::lanes::{Arithmetic, Weights, WeightsError, Words};
+use poststelle_kernels::lanes::{Arithmetic, Weights, WeightsError, Words, weight_steps};
 use rayon::prelude::*;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::ops::Range;
@@ -295,13 +295,8 @@ impl WordSteps {
             || vec![0.0; hidden],
             |values, (id, row)| {
                 words.row(id as u32, values);
-                let most = values.iter().fold(0.0f32, |most, x| most.max(x.abs()));
-                let size = most / 127.0;
-                let inverse = if size > 0.0 { 1.0 / size } else { 0.0 };
                 let (steps, end) = row.split_at_mut(hidden);
-                for (step, x) in steps.iter_mut().zip(values) {
-                    *step = ((*x * inverse).round_ties_even() as i8).cast_unsigned();
-                }
+                let size = weight_steps(values, steps);
                 end.copy_from_slice(&size.to_le_bytes());
             },
         );
