@@ -66,6 +66,12 @@ impl<T: Plain> From<&[T]> for Aligned<T> {
     }
 }
 
+impl<T: Plain> AsRef<[T]> for Aligned<T> {
+    fn as_ref(&self) -> &[T] {
+        self
+    }
+}
+
 impl<T: Plain> Deref for Aligned<T> {
     type Target = [T];
 

@@ -506,7 +506,8 @@ mod tests {
     fn packed_words_serve_from_shared_bytes() {
         let (weight, bias) = (wave(40 * 70, 0.37), wave(40, 0.9));
         let own = Weights::new(Arithmetic::Int8, &weight, &bias).unwrap();
-        let bytes: Vec<u8> = own.words().iter().flat_map(|word| word.to_le_bytes()).collect();
+        let bytes: Vec<u8> = own.words().iter().flat_map(|word| word.to_ne_bytes()).collect();
+        let bytes: Aligned<u8> = Aligned::from(&bytes[..]);
         let (bytes, length) = (std::sync::Arc::new(bytes), own.words().len());
         let words = |range| Words::shared(bytes.clone(), range);
         let packed = |words| Weights::packed(Arithmetic::Int8, 70, words, own.channels().to_vec());
