@@ -5,6 +5,7 @@
 //! labels.toml        the schema
 //! words.safetensors  the linear model, if it has one
 //! config.json, tokenizer.json, model.safetensors     the encoder with its heads, in the Hugging Face layout
+//! pieces.safetensors the pieces of a Unigram tokenizer, as inference maps them
 //! packed.safetensors its layers and word pieces in int8, as inference maps them
 //! tasks/<n>/…        weights and packed weights once per task where tasks share nothing
 //! ```
@@ -19,9 +20,9 @@ mod save;
 pub use encoded::Encoded;
 pub use manifest::{Calibration, DatasetNote, DistilNote, EncoderNote, FORMAT, Manifest, ShrinkNote};
 pub use save::{SaveError, save};
-pub(crate) use save::{begin, finish, put, put_packed};
+pub(crate) use save::{begin, finish, put, put_packed, put_pieces};
 
-use crate::encode::{Encoder as TextEncoder, Encoding, TokenizerError};
+use crate::encode::{Encoder as TextEncoder, Encoding, TokenizerError, pieces};
 use crate::encoder::packed::{self, Packed};
 use crate::encoder::{Config, PackError};
 use crate::hf::{self, Checkpoint, CheckpointError};
@@ -378,7 +379,7 @@ fn open_encoder(
     files: &BTreeMap<String, String>,
     arithmetic: Arithmetic,
 ) -> Result<EncoderModel, OpenError> {
-    let (config, text) = read_text_encoder(folder, note)?;
+    let (config, text) = map_text_encoder(folder, note, files)?;
     let mut parts = Vec::new();
     for (tasks, place) in places(folder, note, schema) {
         let file = place.join(packed::FILE);
@@ -419,6 +420,23 @@ pub(crate) fn read_encoder<'a>(
 ) -> Result<(TextEncoder, impl ExactSizeIterator<Item = ReadNetwork> + 'a), OpenError> {
     let (config, text) = read_text_encoder(folder, note)?;
     Ok((text, read_networks(folder, note, schema, config)))
+}
+
+/// As [`read_text_encoder`], with the pieces mapped where the bundle keeps them so.
+fn map_text_encoder(
+    folder: &Path,
+    note: &EncoderNote,
+    files: &BTreeMap<String, String>,
+) -> Result<(Config, TextEncoder), OpenError> {
+    let file = folder.join(pieces::FILE);
+    if !file.exists() {
+        return read_text_encoder(folder, note);
+    }
+    let config = Config::read(&folder.join("config.json")).map_err(CheckpointError::from)?;
+    let source = files.get("tokenizer.json").map_or("", String::as_str);
+    let text = TextEncoder::map(&file, source, note.max_tokens.min(config.longest()), &note.prefix)?;
+    text.check_rows(config.vocabulary)?;
+    Ok((config, text))
 }
 
 fn read_text_encoder(folder: &Path, note: &EncoderNote) -> Result<(Config, TextEncoder), OpenError> {

@@ -1,5 +1,9 @@
 //! Texts to token ids, and token ids to packed batches.
 
+pub(crate) mod pieces;
+mod trie;
+
+use crate::hf::CheckpointError;
 use rayon::prelude::*;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -106,6 +110,9 @@ pub enum TokenizerError {
         /// Rows of the word-piece table.
         rows: usize,
     },
+    /// The mapped pieces cannot be used.
+    #[error(transparent)]
+    Pieces(#[from] CheckpointError),
     /// A text could not be encoded.
     #[error("a text of {bytes} bytes cannot be tokenized: {reason}")]
     Text {
@@ -121,8 +128,26 @@ pub const FILES: [&str; 3] = ["tokenizer.json", "vocab.txt", "tokenizer_config.j
 
 /// A checkpoint's tokenizer with a limit and a prefix.
 pub struct Encoder {
-    tokenizer: Tokenizer,
+    form: Form,
     prefix: String,
+}
+
+/// Who knows the pieces.
+enum Form {
+    /// The `tokenizers` crate, read from a checkpoint's files.
+    Read(Box<Tokenizer>),
+    /// A mapped file.
+    Mapped(Box<pieces::Mapped>),
+}
+
+/// Does the same with either form.
+macro_rules! either {
+    ($form:expr, |$tokenizer:ident| $do:expr) => {
+        match $form {
+            Form::Read($tokenizer) => $do,
+            Form::Mapped($tokenizer) => $do,
+        }
+    };
 }
 
 impl Encoder {
@@ -130,26 +155,55 @@ impl Encoder {
     ///
     /// Texts are cut to `max_tokens`, special tokens included; `prefix` is put before each.
     pub fn open(folder: &Path, max_tokens: usize, prefix: &str) -> Result<Self, TokenizerError> {
-        let mut tokenizer = whole(folder)?;
+        Self::cut(Form::Read(Box::new(whole(folder)?)), folder, max_tokens, prefix)
+    }
+
+    /// As [`open`](Self::open), with the pieces mapped from `file`, which `source` says it was made from.
+    ///
+    /// # Errors
+    /// [`TokenizerError::Pieces`] where the file is not what it should be.
+    pub(crate) fn map(
+        file: &Path,
+        source: &str,
+        max_tokens: usize,
+        prefix: &str,
+    ) -> Result<Self, TokenizerError> {
+        let mut tokenizer = pieces::open(file, source)?;
+        tokenizer.set_encode_special_tokens(true);
+        Self::cut(Form::Mapped(Box::new(tokenizer)), file, max_tokens, prefix)
+    }
+
+    fn cut(mut form: Form, path: &Path, max_tokens: usize, prefix: &str) -> Result<Self, TokenizerError> {
         let truncation = TruncationParams {
             max_length: max_tokens,
             ..TruncationParams::default()
         };
-        tokenizer
+        let cut = either!(&mut form, |tokenizer| tokenizer
             .with_truncation(Some(truncation))
-            .map_err(|error| TokenizerError::Invalid {
-                path: folder.to_path_buf(),
-                reason: error.to_string(),
-            })?;
+            .map(|_| ()));
+        cut.map_err(|error| TokenizerError::Invalid {
+            path: path.to_path_buf(),
+            reason: error.to_string(),
+        })?;
         Ok(Self {
-            tokenizer,
+            form,
             prefix: prefix.to_owned(),
         })
     }
 
     /// Refuses a tokenizer whose ids do not fit a table of `rows` rows.
     pub fn check_rows(&self, rows: usize) -> Result<(), TokenizerError> {
-        let largest = self.tokenizer.get_vocab(true).into_values().max().unwrap_or(0);
+        let largest = match &self.form {
+            Form::Read(tokenizer) => tokenizer.get_vocab(true).into_values().max(),
+            // All pieces have neighbouring ids; only added tokens may lie beyond.
+            Form::Mapped(tokenizer) => {
+                let added = tokenizer.get_added_vocabulary().get_vocab().values().copied();
+                added
+                    .chain((tokenizer.get_vocab_size(false) as u32).checked_sub(1))
+                    .max()
+            }
+        };
+        let largest = largest.unwrap_or(0);
         if largest as usize >= rows {
             return Err(TokenizerError::Vocabulary { largest, rows });
         }
@@ -158,17 +212,19 @@ impl Encoder {
 
     /// The tokenizer as a `tokenizer.json`, with the limit but without the prefix.
     pub(crate) fn to_json(&self) -> Result<String, TokenizerError> {
-        self.tokenizer
-            .to_string(true)
-            .map_err(|error| TokenizerError::Text {
-                bytes: 0,
-                reason: error.to_string(),
-            })
+        let json = match &self.form {
+            Form::Read(tokenizer) => tokenizer.to_string(true),
+            Form::Mapped(_) => Err("its pieces are mapped for answering".into()),
+        };
+        json.map_err(|error| TokenizerError::Text {
+            bytes: 0,
+            reason: error.to_string(),
+        })
     }
 
     /// The id of a token by its exact name.
     pub(crate) fn id(&self, token: &str) -> Option<u32> {
-        self.tokenizer.token_to_id(token)
+        either!(&self.form, |tokenizer| tokenizer.token_to_id(token))
     }
 
     /// Encodes each text; over all cores.
@@ -178,13 +234,11 @@ impl Encoder {
 
     fn encode_one(&self, text: &str) -> Result<Encoding, TokenizerError> {
         let whole = format!("{}{text}", self.prefix);
-        let encoding = self
-            .tokenizer
-            .encode_fast(whole, true)
-            .map_err(|error| TokenizerError::Text {
-                bytes: text.len(),
-                reason: error.to_string(),
-            })?;
+        let encoding = either!(&self.form, |tokenizer| tokenizer.encode_fast(whole, true));
+        let encoding = encoding.map_err(|error| TokenizerError::Text {
+            bytes: text.len(),
+            reason: error.to_string(),
+        })?;
         Ok(Encoding {
             ids: encoding.get_ids().to_vec(),
             truncated: !encoding.get_overflowing().is_empty(),

@@ -14,7 +14,7 @@ mod vocabulary;
 
 pub use vocabulary::{Difference, Vocabulary, compare, select};
 
-use crate::bundle::{Bundle, Manifest, SaveError, ShrinkNote, begin, finish, put, put_packed};
+use crate::bundle::{Bundle, Manifest, SaveError, ShrinkNote, begin, finish, put, put_packed, put_pieces};
 use crate::encode::{self, TokenizerError};
 use crate::encoder::packed::{self, Packed};
 use crate::encoder::{Config, ConfigError, amend};
@@ -121,6 +121,7 @@ pub fn shrink(
     let rows = vocabulary.old.len();
     let json = serde_json::to_vec(&vocabulary.tokenizer).map_err(|error| read(folder, &error))?;
     put(&root.join("tokenizer.json"), &json)?;
+    put_pieces(root)?;
     let id = |old: u64| vocabulary.new_id(u32::try_from(old).ok()?).map(u64::from);
     let keys = std::fs::read(&config_path).map_err(|error| read(&config_path, &error))?;
     let keys = amend(&keys, config.layers, rows, &id).map_err(|error| read(&config_path, &error))?;
@@ -259,6 +260,7 @@ fn copy(from: &Path, to: &Path, place: &Path) -> Result<u64, ShrinkError> {
             "config.json",
             "bundle.toml",
             packed::FILE,
+            encode::pieces::FILE,
         ];
         if written.iter().any(|written| name == *written) {
             continue;

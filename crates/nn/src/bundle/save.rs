@@ -1,7 +1,7 @@
 //! Writes a bundle.
 
 use super::{Manifest, Models};
-use crate::encode;
+use crate::encode::{self, pieces};
 use crate::encoder::packed::{self, Packed};
 use crate::encoder::{Config, Linear, PackError, amend};
 use crate::folder::Half;
@@ -72,6 +72,7 @@ pub fn save(
             let to = root.join(name);
             std::fs::copy(&from, &to).map_err(|error| failed(&to, &error))?;
         }
+        put_pieces(root)?;
         // A student has fewer layers than the folder its configuration comes from.
         let path = root.join("config.json");
         if let Some(now) = encoder.parts.first().map(|part| &part.network.encoder.config)
@@ -110,6 +111,16 @@ pub fn save(
         }
     }
     finish(half, manifest)
+}
+
+/// Writes the pieces of a folder's `tokenizer.json`, if it has any that can be mapped, beside it.
+pub(crate) fn put_pieces(root: &Path) -> Result<(), SaveError> {
+    let tokenizer = root.join("tokenizer.json");
+    if tokenizer.exists() {
+        let source = digest(&tokenizer).map_err(|error| failed(&tokenizer, &error))?;
+        pieces::write(&tokenizer, &source, &root.join(pieces::FILE))?;
+    }
+    Ok(())
 }
 
 /// Writes an encoder packed in int8 beside the weights it was made from.
