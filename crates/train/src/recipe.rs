@@ -303,7 +303,7 @@ pub struct Train {
     /// Whether the word-piece table keeps the base model's weights. Default true.
     pub freeze_words: bool,
     /// Whether each layer's forward pass is computed again on the way back instead of kept: the same weights in the end,
-    /// a quarter (12 layers) to two fifths (6 layers) of the activation memory, a quarter more time. Default false.
+    /// a quarter (12 layers) to two fifths (6 layers) of the activation memory, a quarter to a third more time. Default false.
     pub recompute: bool,
 }
 
