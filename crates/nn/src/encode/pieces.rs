@@ -226,11 +226,10 @@ impl Pieces {
         Trie::new(&self.map[self.trie.clone()])
     }
 
-    fn score(&self, id: u32) -> f64 {
+    /// None for an id that only a damaged trie gives.
+    fn score(&self, id: u32) -> Option<f64> {
         let scores = self.map[self.scores.clone()].as_chunks().0;
-        scores
-            .get(id as usize)
-            .map_or(f64::NEG_INFINITY, |score| f64::from_le_bytes(*score))
+        scores.get(id as usize).map(|score| f64::from_le_bytes(*score))
     }
 
     fn text(&self, id: u32) -> Option<&str> {
@@ -263,9 +262,9 @@ impl Pieces {
             };
             let mut alone = false;
             trie.prefixes(&bytes[start..], |length, id| {
-                alone |= length == character.len_utf8();
-                if text.is_char_boundary(start + length) {
-                    reach(start + length, id, self.score(id) + here);
+                if let (Some(score), true) = (self.score(id), text.is_char_boundary(start + length)) {
+                    alone |= length == character.len_utf8();
+                    reach(start + length, id, score + here);
                 }
             });
             if !alone {
@@ -315,7 +314,8 @@ impl Model for Pieces {
     }
 
     fn token_to_id(&self, token: &str) -> Option<u32> {
-        self.trie().get(token.as_bytes())
+        let id = self.trie().get(token.as_bytes())?;
+        self.score(id).map(|_| id)
     }
 
     fn id_to_token(&self, id: u32) -> Option<String> {
