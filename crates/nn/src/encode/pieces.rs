@@ -171,6 +171,12 @@ pub fn open(path: &Path, source: &str) -> Result<Mapped, CheckpointError> {
         range("texts")?,
         range("trie")?,
     );
+    let count = scores.len() / size_of::<f64>();
+    if unknown != u32::MAX && unknown as usize >= count {
+        return Err(invalid(format!(
+            "`unknown` is {unknown}, there are {count} pieces"
+        )));
+    }
     let pieces = Pieces {
         least,
         unknown: (unknown != u32::MAX).then_some(unknown),
@@ -418,7 +424,16 @@ mod tests {
             bent[at] ^= 0xff;
             std::fs::write(&file, &bent).unwrap_or_else(|error| panic!("{error}"));
             if let Ok(mapped) = open(&file, "abc") {
-                let _ = mapped.encode_fast("Bitte die Rechnung \u{5bc6} senden", true);
+                // What `Encoder::check_rows` holds against the table's rows.
+                let added = mapped
+                    .get_added_vocabulary()
+                    .get_vocab()
+                    .values()
+                    .map(|id| id + 1);
+                let known = added.chain([mapped.get_vocab_size(false) as u32]).max();
+                if let Ok(encoding) = mapped.encode_fast("Bitte die Rechnung \u{5bc6} senden", true) {
+                    assert!(encoding.get_ids().iter().all(|id| Some(*id) < known));
+                }
             }
         }
     }
