@@ -12,6 +12,8 @@ mod attention;
 mod norm;
 mod operand;
 mod product;
+#[cfg(target_arch = "x86_64")]
+mod vector;
 mod words;
 
 pub use attention::{Attention, KeysValues};

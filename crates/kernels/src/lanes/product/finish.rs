@@ -88,6 +88,7 @@ fn near_gelu(x: f32) -> f32 {
 #[cfg(target_arch = "x86_64")]
 mod wide {
     use super::{GELU, GELU_EDGE, LANES, Lanes, exact_gelu};
+    use crate::lanes::vector::{get, put};
     use std::arch::x86_64::*;
 
     macro_rules! finish {
@@ -100,7 +101,6 @@ mod wide {
                 out: &mut [Lanes],
                 gelu: bool,
             ) {
-                // SAFETY: a `Lanes` is sixteen f32.
                 let $scales = [get(&scales[0]), get(&scales[1])];
                 let rows = out.iter_mut().zip(sums).zip(channels);
                 let value = |sum: &[u32; LANES], channel: &[f32; 3]| {
@@ -140,18 +140,6 @@ mod wide {
         |sum, _scales, channel| _mm512_add_ps(_mm512_castsi512_ps(sum), channel[2]),
         exact
     );
-
-    #[target_feature(enable = "avx512f")]
-    fn get(lanes: &Lanes) -> __m512 {
-        // SAFETY: a `Lanes` is sixteen f32.
-        unsafe { _mm512_loadu_ps(lanes.as_ptr()) }
-    }
-
-    #[target_feature(enable = "avx512f")]
-    fn put(lanes: &mut Lanes, x: __m512) {
-        // SAFETY: a `Lanes` is sixteen f32.
-        unsafe { _mm512_storeu_ps(lanes.as_mut_ptr(), x) }
-    }
 
     /// [`super::near_gelu`] on sixteen values.
     #[target_feature(enable = "avx512f")]
