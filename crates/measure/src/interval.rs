@@ -1,14 +1,14 @@
 //! How far a score would move on another sample of the same mail.
 
 use crate::{Confusion, Scores};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The only source of chance here: equal seeds give equal intervals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seed(pub u64);
 
 /// A two-sided interval.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// Lower end.
     pub low: f64,
@@ -60,6 +60,49 @@ pub fn bootstrap(
             Scores::of(&drawn).map(|scores| score(&scores))
         })
         .collect();
+    percentiles(&mut scores, level)
+}
+
+/// A percentile bootstrap interval of the difference in a score between two models, first less second, on the same examples.
+///
+/// Examples are drawn, each with both answers, so what is hard for both cancels out. `answers` holds per labelled example
+/// the gold class and what each model answered, `None` for no answer. `None` without any example or resample.
+///
+/// # Source
+/// Efron & Tibshirani 1993, "An Introduction to the Bootstrap", §13.3, on paired data.
+pub fn paired_bootstrap(
+    classes: usize,
+    answers: &[(usize, [Option<usize>; 2])],
+    score: impl Fn(&Scores) -> f64,
+    resamples: usize,
+    level: f64,
+    seed: Seed,
+) -> Option<Interval> {
+    if answers.is_empty() {
+        return None;
+    }
+    let mut random = Random::new(seed);
+    let mut differences: Vec<f64> = (0..resamples)
+        .filter_map(|_| {
+            let mut drawn = [Confusion::new(classes), Confusion::new(classes)];
+            for _ in 0..answers.len() {
+                let (gold, both) = answers[random.below(answers.len())];
+                for (drawn, answer) in drawn.iter_mut().zip(both) {
+                    match answer {
+                        Some(predicted) => drawn.add(gold, predicted, 1),
+                        None => drawn.add_unanswered(gold, 1),
+                    }
+                }
+            }
+            let [first, second] = drawn.map(|drawn| Scores::of(&drawn).map(|scores| score(&scores)));
+            Some(first? - second?)
+        })
+        .collect();
+    percentiles(&mut differences, level)
+}
+
+/// The interval that leaves `(1 − level) / 2` of the scores on each side.
+fn percentiles(scores: &mut [f64], level: f64) -> Option<Interval> {
     if scores.is_empty() {
         return None;
     }
@@ -113,6 +156,26 @@ mod tests {
 
     fn macro_f1(scores: &Scores) -> f64 {
         scores.macro_f1
+    }
+
+    #[test]
+    fn a_pair_differs_by_less_than_its_members_vary() {
+        // The second model is wrong where the first is, and in one more of a hundred.
+        let answer = |n: usize| {
+            let first = if n % 5 == 0 { 1 - n % 2 } else { n % 2 };
+            let second = if n == 1 { 0 } else { first };
+            (n % 2, [Some(first), Some(second)])
+        };
+        let answers: Vec<_> = (0..100).map(answer).collect();
+        let paired = paired_bootstrap(2, &answers, macro_f1, 1000, 0.95, Seed(1)).unwrap();
+        assert!(paired.low >= 0.0 && paired.high < 0.05, "{paired:?}");
+        let same: Vec<_> = answers
+            .iter()
+            .map(|(gold, [first, _])| (*gold, [*first, *first]))
+            .collect();
+        let nothing = paired_bootstrap(2, &same, macro_f1, 100, 0.95, Seed(1)).unwrap();
+        assert_eq!((nothing.low, nothing.high), (0.0, 0.0));
+        assert_eq!(paired_bootstrap(2, &[], macro_f1, 100, 0.95, Seed(1)), None);
     }
 
     #[test]

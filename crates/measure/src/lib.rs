@@ -20,7 +20,7 @@ pub use calibrate::{
 };
 pub use confusion::{Confusion, ConfusionError};
 pub use evaluation::{Evaluation, LabelRow, TaskEvaluation};
-pub use interval::{Interval, Seed, bootstrap};
+pub use interval::{Interval, Seed, bootstrap, paired_bootstrap};
 pub use rows::{Rows, RowsError};
 pub use score::{LabelScores, Scores};
 pub use threshold::{
