@@ -5,12 +5,12 @@ mod distil;
 pub use distil::{Distil, Layers, Start};
 
 use poststelle_labels::TaskName;
+use poststelle_lifecycle::Gate;
 use poststelle_measure::Wanted;
 use poststelle_nn::Pooling;
 use poststelle_nn::model::Sharing;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Every setting of a run; `recipe.toml` is this type as TOML.
@@ -43,7 +43,8 @@ pub struct Recipe {
     /// The precision a team wants of automatic and suggested answers.
     #[serde(default)]
     pub confidence: Wanted,
-    /// What a version must reach.
+    /// What a version must reach; a run that does not reach on validation what can be measured there ends refused, its bundle
+    /// kept.
     #[serde(default)]
     pub gate: Gate,
 }
@@ -333,14 +334,6 @@ impl Default for Train {
             recompute: false,
         }
     }
-}
-
-/// What a version must reach on validation; a run that does not ends refused, its bundle kept.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Gate {
-    /// Lowest macro-F1 per task.
-    pub macro_f1: BTreeMap<TaskName, f64>,
 }
 
 /// Why a recipe cannot be used.
