@@ -13,10 +13,12 @@
 //! A bundle is written to a new directory and renamed into place, so there is never half of one. It also opens as a
 //! `model.tar.gz`.
 
+mod archive;
 mod encoded;
 mod manifest;
 mod save;
 
+pub use archive::{pack, unpack};
 pub use encoded::Encoded;
 pub use manifest::{Calibration, DatasetNote, DistilNote, EncoderNote, FORMAT, Manifest, ShrinkNote};
 pub use save::{SaveError, save};
@@ -196,12 +198,8 @@ impl Stored {
             path: path.to_path_buf(),
             source,
         };
-        let file = std::fs::File::open(path).map_err(read)?;
         let unpacked = tempfile::tempdir().map_err(read)?;
-        // `unpack` refuses entries that lead out of the directory.
-        tar::Archive::new(flate2::read::GzDecoder::new(file))
-            .unpack(unpacked.path())
-            .map_err(read)?;
+        unpack(path, unpacked.path())?;
         Self::read(unpacked.path().to_path_buf(), Some(unpacked))
     }
 
@@ -314,6 +312,11 @@ impl Bundle {
             }
         }
         Ok(())
+    }
+
+    /// What a bundle's directory says about itself, without opening its models.
+    pub fn manifest_of(folder: &Path) -> Result<Manifest, OpenError> {
+        Manifest::read(&folder.join("bundle.toml"))
     }
 
     /// The directory it was opened from; that of an archive is gone with the bundle.
