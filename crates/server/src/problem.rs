@@ -97,6 +97,9 @@ pub enum Problem {
         /// The limit in seconds.
         seconds: u64,
     },
+    /// Nothing was deployed to this endpoint yet, or it was withdrawn.
+    #[error("no model is deployed here; try again later")]
+    NoModel,
     /// Our own fault.
     #[error("the server failed on this request; it lives on and has logged it")]
     Internal,
@@ -138,6 +141,7 @@ impl Problem {
             Self::Field { .. } => (StatusCode::BAD_REQUEST, "invalid_field"),
             Self::NoText { .. } => (StatusCode::BAD_REQUEST, "missing_text"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            Self::NoModel => (StatusCode::SERVICE_UNAVAILABLE, "no_model"),
             Self::Late { .. } => (StatusCode::GATEWAY_TIMEOUT, "late"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }

@@ -1,30 +1,36 @@
 //! SageMaker's contract: `/ping`, `/invocations` and `/execution-parameters`.
 
+use crate::live::{Answered, Live};
 use crate::log::Mails;
 use crate::{Problem, Settings, body, media, read, write};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
-use poststelle_predict::{Predictor, Queue, QueueError};
+use poststelle_predict::QueueError;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
 /// What every handler works with.
 #[derive(Clone)]
 pub(crate) struct App {
-    pub predictor: Arc<Predictor>,
-    pub queue: Arc<Queue>,
+    pub live: Arc<Live>,
     pub settings: Settings,
 }
 
-/// Answers `GET /ping` with 200 and nothing: the model is loaded before the port is opened.
-pub(crate) async fn ping() -> StatusCode {
-    StatusCode::OK
+/// Names the version that answered, as SageMaker's runtime does.
+const VARIANT: HeaderName = HeaderName::from_static("x-amzn-invoked-production-variant");
+
+/// Answers `GET /ping` with nothing: 200, or 503 while no model is deployed here.
+pub(crate) async fn ping(State(app): State<App>) -> StatusCode {
+    if app.live.ready() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    }
 }
 
 /// Answers `GET /execution-parameters` for batch transform.
@@ -54,40 +60,33 @@ pub(crate) async fn invocations(State(app): State<App>, request: Request) -> Res
     let count = Mails(ids.len());
 
     let deadline = Instant::now() + app.settings.answer_within;
-    let late = Problem::Late {
-        seconds: app.settings.answer_within.as_secs(),
-    };
-    let (reply, answer) = oneshot::channel();
-    let submitted = app.queue.submit(mails, deadline, move |result| {
-        // A client that has gone needs no answer.
-        let _ = reply.send(result);
-    });
-    // Held while waiting: a client that hangs up drops this future, and with it the job.
-    let pending = submitted.map_err(|_| Problem::Busy)?;
-    let result = tokio::time::timeout_at(deadline.into(), answer)
-        .await
-        .map_err(|_| late.clone())?;
-    drop(pending);
-    let predictions = match result {
-        Ok(Ok(predictions)) => predictions,
-        Ok(Err(QueueError::Late)) => return Err(late),
-        Ok(Err(QueueError::Full { .. } | QueueError::Closed)) => return Err(Problem::Busy),
-        Ok(Err(failed @ QueueError::Failed { .. })) => {
-            tracing::error!(error = %failed, mails = count.0, "the model failed");
-            return Err(Problem::Internal);
+    let answered = app.live.ask(mails, deadline).await.ok_or(Problem::NoModel)?;
+    let Answered { served, predictions } = answered.map_err(|error| match error {
+        QueueError::Late => Problem::Late {
+            seconds: app.settings.answer_within.as_secs(),
+        },
+        QueueError::Full { .. } | QueueError::Closed => Problem::Busy,
+        QueueError::Failed { .. } => {
+            tracing::error!(%error, mails = count.0, "the model failed");
+            Problem::Internal
         }
-        // The queue answers every job it took; it went away.
-        Err(_) => return Err(Problem::Internal),
-    };
+    })?;
 
+    let variant = served
+        .name
+        .as_deref()
+        .and_then(|name| HeaderValue::from_str(name).ok());
     let written = parse_or_write(size, move || {
-        write::answers(format, app.predictor.schema(), &ids, &predictions).map_err(|_| Problem::Internal)
+        write::answers(format, served.predictor.schema(), &ids, &predictions).map_err(|_| Problem::Internal)
     });
     let mut response = Response::new(Body::from(written.await??));
     response.headers_mut().insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static(format.media_type()),
     );
+    if let Some(variant) = variant {
+        response.headers_mut().insert(VARIANT, variant);
+    }
     response.extensions_mut().insert(count);
     Ok(response)
 }

@@ -1,12 +1,12 @@
 //! Starts, runs and stops the server.
 
+use crate::live::Live;
 use crate::sagemaker::{App, execution_parameters, invocations, ping};
 use crate::{Problem, Settings, log};
 use axum::Router;
 use axum::middleware::from_fn;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
-use poststelle_predict::{Predictor, Queue};
 use std::future::Future;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -31,11 +31,10 @@ pub enum ServeError {
 ///
 /// | route | answer |
 /// |---|---|
-/// | `GET /ping` | 200, empty |
+/// | `GET /ping` | 200, empty; 503 while no model is deployed |
 /// | `POST /invocations` | one record per mail |
 /// | `GET /execution-parameters` | what batch transform may send |
-pub fn router(predictor: Arc<Predictor>, settings: Settings) -> Router {
-    let queue = Arc::new(Queue::start(Arc::clone(&predictor), settings.queue));
+pub fn router(live: Arc<Live>, settings: Settings) -> Router {
     Router::new()
         .route("/ping", get(ping))
         .route("/invocations", post(invocations))
@@ -45,11 +44,7 @@ pub fn router(predictor: Arc<Predictor>, settings: Settings) -> Router {
         // The panic's own message may quote what it choked on, so it goes nowhere.
         .layer(CatchPanicLayer::custom(|_| Problem::Internal.into_response()))
         .layer(from_fn(log::log))
-        .with_state(App {
-            predictor,
-            queue,
-            settings,
-        })
+        .with_state(App { live, settings })
 }
 
 /// Serves until `stop` resolves, then lets open requests finish for `settings.drain_within`.
@@ -58,11 +53,11 @@ pub fn router(predictor: Arc<Predictor>, settings: Settings) -> Router {
 /// [`ServeError::Listen`] when the socket fails.
 pub async fn serve(
     listener: TcpListener,
-    predictor: Arc<Predictor>,
+    live: Arc<Live>,
     settings: Settings,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
-    let app = router(predictor, settings);
+    let app = router(live, settings);
     let (stopping, stopped) = oneshot::channel();
     let stop = async move {
         stop.await;
@@ -90,14 +85,15 @@ pub async fn serve(
     Ok(())
 }
 
-/// Serves on a bound socket until the process is told to stop (SIGTERM, SIGINT), blocking this thread.
+/// Serves on a bound socket until the process is told to stop (SIGTERM, SIGINT), blocking this thread; `beside` runs with it.
 ///
 /// # Errors
 /// [`ServeError`] when threads or socket fail.
 pub fn run(
     listener: std::net::TcpListener,
-    predictor: Arc<Predictor>,
+    live: Arc<Live>,
     settings: Settings,
+    beside: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     // Connections want little of a processor, and what they want must not compete with the queue's workers: a thread
     // that serves all of them, and few for bodies that take long to read or write.
@@ -110,7 +106,8 @@ pub fn run(
     let result = runtime.block_on(async {
         listener.set_nonblocking(true).map_err(ServeError::Listen)?;
         let listener = TcpListener::from_std(listener).map_err(ServeError::Listen)?;
-        serve(listener, predictor, settings, stop_signal()).await
+        tokio::spawn(beside);
+        serve(listener, live, settings, stop_signal()).await
     });
     // Requests that outlived the draining are not waited for.
     runtime.shutdown_background();

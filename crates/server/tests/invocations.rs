@@ -8,7 +8,7 @@ use poststelle_measure::Bands;
 use poststelle_nn::Logits;
 use poststelle_nn::bundle::Encoded;
 use poststelle_predict::{Classify, Limits, ModelError, Policy, Predictor, TaskPolicy};
-use poststelle_server::{Settings, serve};
+use poststelle_server::{Live, Settings, serve};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -98,7 +98,8 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let served = runtime.spawn(async move {
-            serve(listener, predictor, settings, async { drop(stopped.await) })
+            let live = Live::fixed(predictor, settings.queue);
+            serve(listener, live, settings, async { drop(stopped.await) })
                 .await
                 .unwrap();
         });
