@@ -5,11 +5,17 @@ mod bundle;
 mod clean;
 mod data;
 mod demo;
+mod deploy;
 mod evaluate;
+mod events;
+mod figures;
+mod key;
+mod pipeline;
 mod predict;
 mod sample;
 mod serve;
 mod train;
+mod version;
 
 use crate::failure::Failure;
 use crate::output::Output;
@@ -30,11 +36,16 @@ enum Command {
     Clean(clean::Args),
     Data(data::Args),
     Demo(demo::Args),
+    Deploy(deploy::Args),
     Evaluate(evaluate::Args),
+    Events(events::Args),
+    Key(key::Args),
+    Pipeline(pipeline::Args),
     Predict(predict::Args),
     Sample(sample::Args),
     Serve(serve::Args),
     Train(train::Args),
+    Version(version::Args),
 }
 
 /// Runs one command.
@@ -45,10 +56,15 @@ pub fn run(cli: Cli, out: &mut Output) -> Result<(), Failure> {
         Command::Clean(args) => clean::run(args, out),
         Command::Data(args) => data::run(args, out),
         Command::Demo(args) => demo::run(args, out),
+        Command::Deploy(args) => deploy::run(args, out),
         Command::Evaluate(args) => evaluate::run(args, out),
+        Command::Events(args) => events::run(args, out),
+        Command::Key(args) => key::run(args, out),
+        Command::Pipeline(args) => pipeline::run(args, out),
         Command::Predict(args) => predict::run(args, out),
         Command::Sample(args) => sample::run(args, out),
         Command::Serve(args) => serve::run(args, out),
         Command::Train(args) => train::run(args, out),
+        Command::Version(args) => version::run(args, out),
     }
 }

@@ -2,8 +2,11 @@
 
 mod clock;
 mod commands;
+mod config;
+mod context;
 mod failure;
 mod output;
+mod webhook;
 
 use clap::Parser;
 use std::process::ExitCode;

@@ -1,14 +1,18 @@
 //! Data to standard output, talk to standard error.
 
+use crate::clock;
 use crate::failure::Failure;
 use anstream::{AutoStream, ColorChoice};
 use serde::Serialize;
+use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::Path;
 
 /// The two streams of a command.
 pub struct Output {
     data: BufWriter<io::Stdout>,
     talk_is_terminal: bool,
+    log: Option<File>,
 }
 
 impl Output {
@@ -17,6 +21,7 @@ impl Output {
         Self {
             data: BufWriter::new(io::stdout()),
             talk_is_terminal: io::stderr().is_terminal(),
+            log: None,
         }
     }
 
@@ -36,6 +41,16 @@ impl Output {
     pub fn note(&mut self, text: impl AsRef<str>) {
         let _ = self.data.flush();
         eprintln!("{}", text.as_ref());
+        if let Some(log) = &mut self.log {
+            // A full disk must not end what is only told.
+            let _ = writeln!(log, "{} {}", clock::now(), text.as_ref());
+        }
+    }
+
+    /// Keeps all that is said from now on in a file, too, each line with its time.
+    pub fn log_to(&mut self, path: &Path) -> Result<(), Failure> {
+        self.log = Some(File::options().create(true).append(true).open(path)?);
+        Ok(())
     }
 
     /// True when a progress bar may be drawn.

@@ -1,19 +1,17 @@
 //! `demo`: the main job end to end on mail of our own making.
 
 use crate::commands::evaluate;
+use crate::commands::pipeline::ask;
 use crate::commands::predict::{Precision, open_bundle};
 use crate::commands::train::{self, data};
 use crate::failure::Failure;
 use crate::output::Output;
 use poststelle_measure::{Seed, report};
 use poststelle_nn::bundle::Bundle;
-use poststelle_predict::Predictor;
-use poststelle_server::{Settings, serve};
 use poststelle_train::Recipe;
 use poststelle_train::recipe::Kind;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Instant;
 
 /// Do the main job on a made-up mail set: train, evaluate, serve, classify
@@ -136,7 +134,7 @@ pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
     }
 
     step(out, begun, "serving it and sending a mail over HTTP");
-    let answer = ask(predictor)?;
+    let answer = ask(predictor, &json!([{ "id": "demo-1", "raw": MAIL }]))?;
     out.note(indent(MAIL));
     out.note("answer:");
     out.text(&format!(
@@ -177,37 +175,6 @@ fn base(name: &str, out: &mut Output) -> Option<poststelle_train::Base> {
             None
         }
     }
-}
-
-/// Starts the endpoint on a free port of this machine, posts the mail, and stops it.
-fn ask(predictor: Predictor) -> Result<Value, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let listener = runtime.block_on(tokio::net::TcpListener::bind(("127.0.0.1", 0)))?;
-    let address = listener.local_addr()?;
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let stop_signal = async move {
-        // A dropped sender stops the server just as well.
-        let _ = stopped.await;
-    };
-    let server = runtime.spawn(serve(
-        listener,
-        Arc::new(predictor),
-        Settings::default(),
-        stop_signal,
-    ));
-    let request = json!([{ "id": "demo-1", "raw": MAIL }]);
-    let answer = ureq::post(format!("http://{address}/invocations"))
-        .content_type("application/json")
-        .send(request.to_string())
-        .and_then(|mut response| response.body_mut().read_to_string())
-        .map_err(Failure::broken)?;
-    let answer = serde_json::from_str(&answer).map_err(Failure::broken)?;
-    let _ = stop.send(());
-    runtime
-        .block_on(server)
-        .map_err(Failure::broken)?
-        .map_err(Failure::broken)?;
-    Ok(answer)
 }
 
 fn indent(text: &str) -> String {

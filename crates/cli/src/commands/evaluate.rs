@@ -1,6 +1,6 @@
 //! `evaluate`: how right a bundle is on labelled mails, and how much it may decide alone.
 
-use crate::commands::predict::{Precision, open_alone, open_bundle};
+use crate::commands::predict::{Opened, Precision, open_alone, open_bundle};
 use crate::failure::{Failure, Kind};
 use crate::output::Output;
 use poststelle_corpus::{Dataset, Problem, Record, read};
@@ -83,19 +83,7 @@ pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
             hint: None,
         })?,
     };
-    let options = read::Options { labels };
-    let records: Vec<Record> = read::open_with(&data, &options)
-        .and_then(|reader| reader.collect())
-        .map_err(Failure::misused)?;
-    let (columns, missing) = columns(opened.predictor.schema(), &opened.recipe, &records);
-    for column in missing {
-        out.note(format!("no mail has a label in column `{column}`"));
-    }
-    let schema = opened.predictor.schema().clone();
-    let (dataset, problems) =
-        Dataset::build(schema, &columns, records, opened.predictor.cleaner()).map_err(Failure::misused)?;
-    tell(&problems, out);
-
+    let dataset = dataset(&opened, &data, labels, out)?;
     let evaluation = evaluate(&opened.predictor, &dataset, Seed(seed), out)?;
     if let Some(path) = html {
         let page = report::html(&name(&bundle), &format!("on {}", name(&data)), &evaluation);
@@ -117,9 +105,21 @@ pub(super) fn evaluate(
     seed: Seed,
     out: &mut Output,
 ) -> Result<Evaluation, Failure> {
+    let answers = answers(predictor, dataset, out)?;
+    measure(predictor, dataset, &answers, seed, out)
+}
+
+/// Per task and example the class that is answered and its confidence.
+pub(super) type Answers = Vec<Vec<Option<(usize, f32)>>>;
+
+/// Answers the dataset's examples.
+pub(super) fn answers(
+    predictor: &Predictor,
+    dataset: &Dataset,
+    out: &mut Output,
+) -> Result<Answers, Failure> {
     let examples = dataset.examples();
-    let schema: &Schema = predictor.schema();
-    let mut answers = vec![Vec::with_capacity(examples.len()); schema.tasks().len()];
+    let mut answers = vec![Vec::with_capacity(examples.len()); predictor.schema().tasks().len()];
     for chunk in examples.chunks(CHUNK) {
         let texts: Vec<&str> = chunk.iter().map(|example| example.text()).collect();
         for prediction in predictor.predict_texts(&texts).map_err(Failure::broken)? {
@@ -131,8 +131,20 @@ pub(super) fn evaluate(
             out.note(format!("answered {} of {}", answers[0].len(), examples.len()));
         }
     }
+    Ok(answers)
+}
+
+/// Measures the answers to a dataset of the predictor's schema.
+pub(super) fn measure(
+    predictor: &Predictor,
+    dataset: &Dataset,
+    answers: &Answers,
+    seed: Seed,
+    out: &mut Output,
+) -> Result<Evaluation, Failure> {
+    let (examples, schema): (_, &Schema) = (dataset.examples(), predictor.schema());
     let mut tasks = Vec::new();
-    for (n, (task, answers)) in schema.tasks().iter().zip(&answers).enumerate() {
+    for (n, (task, answers)) in schema.tasks().iter().zip(answers).enumerate() {
         let names: Vec<String> = task.labels().iter().map(|label| label.name.clone()).collect();
         let gold: Vec<Option<usize>> = examples
             .iter()
@@ -151,6 +163,28 @@ pub(super) fn evaluate(
         examples: examples.len() as u64,
         tasks,
     })
+}
+
+/// The labelled mails of a file as a predictor's dataset.
+pub(super) fn dataset(
+    opened: &Opened,
+    data: &Path,
+    labels: Option<PathBuf>,
+    out: &mut Output,
+) -> Result<Dataset, Failure> {
+    let options = read::Options { labels };
+    let records: Vec<Record> = read::open_with(data, &options)
+        .and_then(|reader| reader.collect())
+        .map_err(Failure::misused)?;
+    let (columns, missing) = columns(opened.predictor.schema(), &opened.recipe, &records);
+    for column in missing {
+        out.note(format!("no mail has a label in column `{column}`"));
+    }
+    let schema = opened.predictor.schema().clone();
+    let (dataset, problems) =
+        Dataset::build(schema, &columns, records, opened.predictor.cleaner()).map_err(Failure::misused)?;
+    tell(&problems, out);
+    Ok(dataset)
 }
 
 /// The column of each task that has labels in the records, as the recipe of the bundle named it, else the task's name; and

@@ -1,28 +1,40 @@
 //! `serve`: the private endpoint.
 
 use crate::commands::predict::{Precision, open_bundle};
+use crate::commands::train::Container;
+use crate::context::{Context, Wall, Where, open};
 use crate::failure::{Failure, Kind};
 use crate::output::Output;
 use clap::ValueEnum;
-use poststelle_server::{Settings, run as run_server};
+use poststelle_lifecycle::EndpointName;
+use poststelle_server::{Follow, Live, Settings, run as run_server};
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 /// Answer mails over HTTP
 ///
 /// Speaks SageMaker's contract: GET /ping, POST /invocations (JSON, JSON Lines, CSV), GET /execution-parameters.
+/// With --endpoint it serves what `deploy` and approvals want served there, and switches without dropping a request.
 /// SIGTERM and SIGINT let open requests finish. Logs go to standard error; POSTSTELLE_LOG sets what is logged
 /// (default `info`).
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    #[command(flatten)]
+    at: Where,
     /// The bundle: a directory or a model.tar.gz
+    ///
+    /// In SageMaker's hosting container it may be left out: then the model there is served, on all addresses.
     #[arg(value_name = "BUNDLE")]
-    bundle: PathBuf,
-    /// Address to listen on; 0.0.0.0 for all
-    #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
-    host: IpAddr,
+    bundle: Option<PathBuf>,
+    /// Follow an endpoint of the environment instead: serve what is deployed to it
+    #[arg(long, value_name = "NAME", conflicts_with = "bundle")]
+    endpoint: Option<EndpointName>,
+    /// Address to listen on; 0.0.0.0 for all [default: 127.0.0.1]
+    #[arg(long, value_name = "IP")]
+    host: Option<IpAddr>,
     /// Port to listen on, 0 for any free one [default: SAGEMAKER_BIND_TO_PORT, else 8080]
     #[arg(long)]
     port: Option<u16>,
@@ -53,7 +65,9 @@ enum Log {
 
 pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
     let Args {
+        at,
         bundle,
+        endpoint,
         host,
         port,
         max_body,
@@ -67,17 +81,23 @@ pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
         None => port_from_environment()?,
     };
     start_logs(log)?;
-    let opened = open_bundle(&bundle, precision)?;
+    let (bundle, host) = match (bundle, &endpoint) {
+        (None, None) => {
+            let model = Container::model().ok_or_else(|| Failure {
+                kind: Kind::Misused,
+                message: "`serve` needs a bundle, or --endpoint".to_owned(),
+                hint: Some("`poststelle serve BUNDLE`".to_owned()),
+            })?;
+            (Some(model), host.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))
+        }
+        (bundle, _) => (bundle, host.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))),
+    };
     let listener = TcpListener::bind((host, port)).map_err(|error| {
         Failure::misused(error).hint(format!(
             "{host}:{port} cannot be listened on; choose another --port"
         ))
     })?;
     let address = listener.local_addr()?;
-    out.note(format!(
-        "{} answers on http://{address}/invocations",
-        bundle.display()
-    ));
     let mut settings = Settings {
         body_bytes: (max_body as usize) << 20,
         ..Settings::default()
@@ -87,7 +107,75 @@ pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
     if let Some(workers) = workers {
         settings.queue.workers = workers.into();
     }
-    run_server(listener, Arc::new(opened.predictor), settings).map_err(Failure::broken)
+    let answers = format!("answers on http://{address}/invocations");
+    match (bundle, endpoint) {
+        (Some(bundle), _) => {
+            let opened = open_bundle(&bundle, precision)?;
+            out.note(format!("{} {answers}", bundle.display()));
+            let live = Live::fixed(Arc::new(opened.predictor), settings.queue);
+            run_server(listener, live, settings, std::future::pending()).map_err(Failure::broken)
+        }
+        (None, Some(endpoint)) => {
+            let live = Live::new(settings.queue);
+            let follow = follow(&at, endpoint.clone(), precision)?;
+            let following = Arc::clone(&live);
+            let beside = async move {
+                match follow.await {
+                    Ok(follow) => follow.run(following).await,
+                    Err(failure) => {
+                        tracing::error!(error = %failure, "cannot open the environment; nothing is served")
+                    }
+                }
+            };
+            out.note(format!("endpoint {endpoint} of `{}` {answers}", at.name()));
+            run_server(listener, live, settings, beside).map_err(Failure::broken)
+        }
+        (None, None) => unreachable!("one of both was found"),
+    }
+}
+
+/// Time between two looks at what an endpoint should serve.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// What makes an endpoint follow its environment. The store is opened by the future, on the threads that will use it; once here, too, so
+/// that a wrong configuration ends the command.
+fn follow(
+    at: &Where,
+    endpoint: EndpointName,
+    precision: Precision,
+) -> Result<impl Future<Output = Result<Follow, Failure>> + Send + use<>, Failure> {
+    let Context {
+        config,
+        name: environment,
+        environment: settings,
+        trusted,
+        ..
+    } = at.clone().open()?;
+    let behaviour = settings.endpoint.get(&endpoint).cloned().unwrap_or_default();
+    let cache = match &behaviour.cache {
+        Some(cache) => config.path(cache),
+        None => std::env::temp_dir().join(format!("poststelle-{environment}-{endpoint}")),
+    };
+    let opens = move |folder: &Path| {
+        open_bundle(folder, precision)
+            .map(|opened| opened.predictor)
+            .map_err(|failure| failure.to_string())
+    };
+    Ok(async move {
+        let (store, blobs) = open(&config, &settings).await?;
+        Ok(Follow {
+            store,
+            blobs,
+            trusted,
+            environment,
+            endpoint,
+            approvals: behaviour.on_approval.map(|strategy| (settings.model, strategy)),
+            cache,
+            clock: Arc::new(Wall),
+            opens: Arc::new(opens),
+            every: LOOK_EVERY,
+        })
+    })
 }
 
 /// The port SageMaker wants, or the usual one.

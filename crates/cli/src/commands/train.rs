@@ -2,19 +2,23 @@
 
 pub mod data;
 mod pace;
+mod sagemaker;
 mod teacher;
 mod watch;
 
+use crate::commands::figures;
 use crate::commands::predict::Precision;
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind as Ending};
 use crate::output::Output;
 use data::{Datasets, load};
 use poststelle_base::BaseRef;
+use poststelle_lifecycle::Gate;
 use poststelle_measure::{Evaluation, Seed};
 use poststelle_nn::bundle;
 use poststelle_nn::hybrid::Side;
-use poststelle_train::recipe::{Gate, Kind, Start};
+use poststelle_train::recipe::{Kind, Start};
 use poststelle_train::{Base, Cache, DistilError, FitError, Inputs, Outcome, Recipe, RunError, Teacher, run};
+pub use sagemaker::Container;
 use std::path::{Path, PathBuf};
 use watch::Watch;
 
@@ -29,9 +33,9 @@ use watch::Watch;
 /// until the run ends; it derives from mail, so only --keep-frozen keeps it longer.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Every setting of the run
+    /// Every setting of the run; without it the files of a SageMaker training job are read, where there are some
     #[arg(long, value_name = "FILE")]
-    recipe: PathBuf,
+    recipe: Option<PathBuf>,
     /// Override one key of the recipe (can be repeated)
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -40,7 +44,7 @@ pub struct Args {
     teacher: Option<PathBuf>,
     /// Directory of the bundle, which must not exist
     #[arg(long, value_name = "BUNDLE")]
-    out: PathBuf,
+    out: Option<PathBuf>,
     /// Directory for checkpoints; a run that finds some goes on from them
     #[arg(long, value_name = "DIR")]
     checkpoints: Option<PathBuf>,
@@ -50,6 +54,9 @@ pub struct Args {
     /// Train although the data checks found errors
     #[arg(long)]
     accept_findings: bool,
+    /// Print SageMaker's metric definitions for this run as JSON, and train nothing
+    #[arg(long)]
+    metric_definitions: bool,
     /// Print the figures on validation (and test) as JSON
     #[arg(long)]
     json: bool,
@@ -57,16 +64,40 @@ pub struct Args {
 
 /// Runs `train`.
 pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
+    match (&args.recipe, &args.out, Container::here()) {
+        (None, None, Some(container)) => container.train(out),
+        _ => run_with(args, out),
+    }
+}
+
+fn needs(argument: &str) -> Failure {
+    Failure {
+        kind: Ending::Misused,
+        message: format!("`train` needs {argument}"),
+        hint: Some("`poststelle train --recipe recipe.toml --out BUNDLE`".to_owned()),
+    }
+}
+
+fn run_with(args: Args, out: &mut Output) -> Result<(), Failure> {
     let Args {
-        recipe: path,
+        recipe,
         mut set,
         teacher,
         out: folder,
         checkpoints,
         keep_frozen,
         accept_findings,
+        metric_definitions,
         json,
     } = args;
+    let path = recipe.ok_or_else(|| needs("--recipe"))?;
+    if metric_definitions {
+        let recipe = read_recipe(&path, &set)?;
+        let root = path.parent().unwrap_or(Path::new(""));
+        let tasks = data::Parts::read(&recipe, root)?.tasks();
+        return out.json(&sagemaker::metric_definitions(&tasks));
+    }
+    let folder = folder.ok_or_else(|| needs("--out"))?;
     if folder.exists() {
         let taken = bundle::SaveError::Exists { path: folder };
         return Err(Failure::misused(taken).hint("name another directory with --out"));
@@ -246,21 +277,15 @@ fn show(part: &str, evaluation: &Evaluation, out: &mut Output) {
     }
 }
 
-/// Refuses figures below the gate.
+/// Refuses figures below the gates that validation can tell of.
 fn pass(gate: &Gate, evaluation: &Evaluation) -> Result<(), Failure> {
-    let mut missed = Vec::new();
-    for (task, least) in &gate.macro_f1 {
-        match evaluation.tasks.iter().find(|(name, _)| name == task.as_str()) {
-            Some((_, found)) if found.scores.macro_f1 >= *least => {}
-            Some((_, found)) => {
-                missed.push(format!(
-                    "{task}: macro-F1 {:.3}, expected at least {least}",
-                    found.scores.macro_f1
-                ));
-            }
-            None => missed.push(format!("{task}: no labelled example to measure macro-F1 on")),
-        }
-    }
+    let here = Gate {
+        latency_ms: None,
+        size_mb: None,
+        ..gate.clone()
+    };
+    let evaluation = figures::record(String::new(), evaluation, 0).judged(&here);
+    let missed: Vec<String> = evaluation.failed().map(figures::told).collect();
     if missed.is_empty() {
         return Ok(());
     }

@@ -25,55 +25,113 @@ const RARE_BELOW: usize = 10;
 ///
 /// Findings of the checks are told; errors among them refuse the run unless `accept` is set.
 pub fn load(recipe: &Recipe, root: &Path, accept: bool, out: &mut Output) -> Result<Datasets, Failure> {
-    let cleaner = cleaner(recipe)?;
-    let options = read::Options {
-        labels: recipe.data.labels.as_ref().map(|path| root.join(path)),
-    };
-    let files = |paths: &[PathBuf]| records(&options, root, paths);
-    let mut parts = [
-        files(&recipe.data.train)?,
-        files(&recipe.data.validation)?,
-        files(&recipe.data.test)?,
-    ];
-    let columns: Vec<(TaskName, String)> = match &recipe.schema {
-        Some(_) if recipe.tasks.is_empty() => Vec::new(),
-        _ => recipe
-            .tasks
-            .0
-            .iter()
-            .map(|(name, task)| {
-                (
-                    name.clone(),
-                    task.column.clone().unwrap_or_else(|| name.as_str().to_owned()),
-                )
-            })
-            .collect(),
-    };
-    let schema = schema(recipe, root, &parts, &columns)?;
-    let columns = if columns.is_empty() {
-        schema
+    let parts = Parts::read(recipe, root)?;
+    parts.check(accept, out)?;
+    parts.clean()
+}
+
+/// The records of a run, split, before they are cleaned.
+pub struct Parts {
+    /// To learn from, to validate and to test on.
+    records: [Vec<Record>; 3],
+    schema: Schema,
+    columns: Vec<(TaskName, String)>,
+    cleaner: Cleaner,
+}
+
+impl Parts {
+    /// Reads what the recipe names and sets aside what it has no files for.
+    pub fn read(recipe: &Recipe, root: &Path) -> Result<Self, Failure> {
+        let cleaner = cleaner(recipe)?;
+        let options = read::Options {
+            labels: recipe.data.labels.as_ref().map(|path| root.join(path)),
+        };
+        let files = |paths: &[PathBuf]| records(&options, root, paths);
+        let mut records = [
+            files(&recipe.data.train)?,
+            files(&recipe.data.validation)?,
+            files(&recipe.data.test)?,
+        ];
+        let columns: Vec<(TaskName, String)> = match &recipe.schema {
+            Some(_) if recipe.tasks.is_empty() => Vec::new(),
+            _ => recipe
+                .tasks
+                .0
+                .iter()
+                .map(|(name, task)| {
+                    (
+                        name.clone(),
+                        task.column.clone().unwrap_or_else(|| name.as_str().to_owned()),
+                    )
+                })
+                .collect(),
+        };
+        let schema = schema(recipe, root, &records, &columns)?;
+        let columns = if columns.is_empty() {
+            schema
+                .tasks()
+                .iter()
+                .map(|task| (task.name().clone(), task.name().as_str().to_owned()))
+                .collect()
+        } else {
+            columns
+        };
+        set_aside(recipe, &cleaner, &columns, &mut records)?;
+        Ok(Self {
+            records,
+            schema,
+            columns,
+            cleaner,
+        })
+    }
+
+    /// Records to learn from, to validate and to test on.
+    pub fn counts(&self) -> [usize; 3] {
+        [0, 1, 2].map(|n| self.records[n].len())
+    }
+
+    /// Names of the tasks.
+    pub fn tasks(&self) -> Vec<String> {
+        self.schema
             .tasks()
             .iter()
-            .map(|task| (task.name().clone(), task.name().as_str().to_owned()))
+            .map(|task| task.name().to_string())
             .collect()
-    } else {
-        columns
-    };
-    set_aside(recipe, &cleaner, &columns, &mut parts)?;
-    check(&schema, &columns, &cleaner, &parts, accept, out)?;
-    let build = |records: Vec<Record>| {
-        // What is wrong with single rows was told by the check above.
-        Dataset::build(schema.clone(), &columns, records, &cleaner)
-            .map(|(dataset, _)| dataset)
-            .map_err(Failure::misused)
-    };
-    let [learning, validation, test] = parts;
-    let test = if test.is_empty() { None } else { Some(build(test)?) };
-    Ok(Datasets {
-        learning: build(learning)?,
-        validation: build(validation)?,
-        test,
-    })
+    }
+
+    /// Tells what the checks find; refuses on errors unless they are accepted.
+    pub fn check(&self, accept: bool, out: &mut Output) -> Result<(), Failure> {
+        check(
+            &self.schema,
+            &self.columns,
+            &self.cleaner,
+            &self.records,
+            accept,
+            out,
+        )
+    }
+
+    /// Cleans the records.
+    pub fn clean(self) -> Result<Datasets, Failure> {
+        let Self {
+            records: [learning, validation, test],
+            schema,
+            columns,
+            cleaner,
+        } = self;
+        let build = |records: Vec<Record>| {
+            // What is wrong with single rows is told by the check.
+            Dataset::build(schema.clone(), &columns, records, &cleaner)
+                .map(|(dataset, _)| dataset)
+                .map_err(Failure::misused)
+        };
+        let test = if test.is_empty() { None } else { Some(build(test)?) };
+        Ok(Datasets {
+            learning: build(learning)?,
+            validation: build(validation)?,
+            test,
+        })
+    }
 }
 
 /// Mails of `files`, cleaned, without any label; `root` is the recipe's folder.
