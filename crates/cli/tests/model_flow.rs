@@ -218,29 +218,21 @@ struct Load {
 
 impl Load {
     fn on(url: &str) -> Self {
-        let (stop, asked, failed) = (Arc::default(), Arc::default(), Arc::default());
-        let threads =
-            (0..2).map(|_| {
-                let (stop, asked, failed, url): (
-                    Arc<AtomicBool>,
-                    Arc<AtomicU64>,
-                    Arc<Mutex<Vec<u16>>>,
-                    String,
-                ) = (
-                    Arc::clone(&stop),
-                    Arc::clone(&asked),
-                    Arc::clone(&failed),
-                    url.to_owned(),
-                );
-                std::thread::spawn(move || {
-                    while !stop.load(Ordering::Relaxed) {
-                        asked.fetch_add(1, Ordering::Relaxed);
-                        if let Err(status) = ask(&url) {
-                            failed.lock().unwrap().push(status);
-                        }
+        let stop = Arc::new(AtomicBool::new(false));
+        let asked = Arc::new(AtomicU64::new(0));
+        let failed = Arc::new(Mutex::new(Vec::new()));
+        let threads = (0..2).map(|_| {
+            let (stop, asked, failed) = (Arc::clone(&stop), Arc::clone(&asked), Arc::clone(&failed));
+            let url = url.to_owned();
+            std::thread::spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    asked.fetch_add(1, Ordering::Relaxed);
+                    if let Err(status) = ask(&url) {
+                        failed.lock().unwrap().push(status);
                     }
-                })
-            });
+                }
+            })
+        });
         let threads = threads.collect();
         Self {
             stop,
@@ -753,8 +745,11 @@ fn a_pipeline_killed_at_any_step_goes_on_and_does_nothing_twice() {
     assert_eq!(ended, 1, "a rollout ends once");
 }
 
+/// Heads and bodies a receiver took.
+type Taken = Arc<Mutex<Vec<(String, Value)>>>;
+
 /// A receiver that refuses what it is sent first.
-fn receiver(refusals: usize) -> (String, Arc<Mutex<Vec<(String, Value)>>>) {
+fn receiver(refusals: usize) -> (String, Taken) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/hook", listener.local_addr().unwrap());
     let taken = Arc::new(Mutex::new(Vec::new()));

@@ -22,6 +22,7 @@ pub enum Subject {
 }
 
 /// What changed.
+#[allow(clippy::large_enum_variant, reason = "a few events at a time are in memory")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Change {

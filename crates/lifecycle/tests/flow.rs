@@ -1,4 +1,5 @@
 //! The model flow by its public words: what is legal, what is refused, what is remembered.
+#![allow(clippy::unwrap_used)] // in a test, a panic is the report
 
 use poststelle_lifecycle::*;
 use proptest::{prop_assert, prop_assert_eq, proptest};

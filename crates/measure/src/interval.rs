@@ -162,7 +162,7 @@ mod tests {
     fn a_pair_differs_by_less_than_its_members_vary() {
         // The second model is wrong where the first is, and in one more of a hundred.
         let answer = |n: usize| {
-            let first = if n % 5 == 0 { 1 - n % 2 } else { n % 2 };
+            let first = if n.is_multiple_of(5) { 1 - n % 2 } else { n % 2 };
             let second = if n == 1 { 0 } else { first };
             (n % 2, [Some(first), Some(second)])
         };

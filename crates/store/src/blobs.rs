@@ -5,6 +5,8 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
 use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart};
 use poststelle_lifecycle::{Digest, NameError};
+// The client of `object_store`; it is a dependency of ours for the feature of TLS alone.
+use reqwest as _;
 use sha2::Digest as _;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};

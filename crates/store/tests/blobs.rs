@@ -1,4 +1,5 @@
 //! Artifacts in a directory.
+#![allow(clippy::unwrap_used)] // in a test, a panic is the report
 
 use poststelle_lifecycle::Digest;
 use poststelle_store::{BlobError, Blobs};

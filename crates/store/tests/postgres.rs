@@ -1,4 +1,5 @@
 //! PostgreSQL shows the behaviour of a store.
+#![allow(clippy::unwrap_used)] // in a test, a panic is the report
 
 #[path = "servers/postgres.rs"]
 mod server;

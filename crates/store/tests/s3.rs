@@ -1,4 +1,5 @@
 //! Artifacts in a real S3 server.
+#![allow(clippy::unwrap_used)] // in a test, a panic is the report
 
 #[path = "servers/garage.rs"]
 mod server;

@@ -1,4 +1,5 @@
 //! SQLite shows the behaviour of a store.
+#![allow(clippy::unwrap_used)] // in a test, a panic is the report
 
 mod suite;
 

@@ -1,6 +1,7 @@
 //! Garage, an S3 server, on loopback with one bucket and one key.
 //!
 //! It is built from its sources once and kept in the user's cache: a tool of these tests, never a dependency.
+#![allow(clippy::unwrap_used)] // in a test, a panic is the report
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

@@ -1,4 +1,5 @@
 //! A PostgreSQL cluster of one's own, from Debian's packages.
+#![allow(clippy::unwrap_used)] // in a test, a panic is the report
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

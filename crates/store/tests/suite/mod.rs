@@ -1,4 +1,5 @@
 //! The behaviour a store must show, whatever database it is.
+#![allow(clippy::unwrap_used)] // in a test, a panic is the report
 
 use poststelle_lifecycle::*;
 use poststelle_store::{ChangeError, NewVersion, Scene, Step, StepState, Store, StoreError};

@@ -87,8 +87,7 @@ fn aliases(version: &Version, all: &[Version], deployments: &[Deployment]) -> Ve
     };
     if all
         .iter()
-        .filter(pending)
-        .next_back()
+        .rfind(pending)
         .is_some_and(|newest| newest.id == version.id)
     {
         aliases.push("challenger");
