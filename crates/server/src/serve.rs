@@ -33,11 +33,14 @@ pub enum ServeError {
 /// |---|---|
 /// | `GET /ping` | 200, empty; 503 while no model is deployed |
 /// | `POST /invocations` | one record per mail |
+/// | `POST /endpoints/{any name}/invocations` | the same, for SageMaker's runtime clients |
 /// | `GET /execution-parameters` | what batch transform may send |
 pub fn router(live: Arc<Live>, settings: Settings) -> Router {
     Router::new()
         .route("/ping", get(ping))
         .route("/invocations", post(invocations))
+        // As SageMaker's runtime clients call an endpoint.
+        .route("/endpoints/{endpoint}/invocations", post(invocations))
         .route("/execution-parameters", get(execution_parameters))
         .fallback(async || Problem::NotFound)
         .method_not_allowed_fallback(async || Problem::Method)
