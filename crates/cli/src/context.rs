@@ -44,6 +44,15 @@ pub struct Context {
 }
 
 impl Where {
+    /// The environment `development` of a configuration.
+    pub fn development(config: PathBuf, by: Person) -> Self {
+        Self {
+            config: Some(config),
+            env: "development".parse().expect("a name of our own"),
+            by: Some(by),
+        }
+    }
+
     /// Opens the environment.
     pub fn open(self) -> Result<Context, Failure> {
         let Self { config, env, by } = self;

@@ -284,6 +284,60 @@ fn merge(world: &World, env: &str) -> Done {
     ran
 }
 
+/// The load tool of Debian's `hey`, until it is told to stop.
+struct Hey(Child);
+
+impl Hey {
+    fn on(url: &str) -> Self {
+        let install = "command -v hey || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y hey; }";
+        let there = Command::new("sh")
+            .args(["-c", install])
+            .stdout(Stdio::null())
+            .status();
+        assert!(there.is_ok_and(|status| status.success()), "apt-get install hey");
+        let mail = r#"[{"id": "a", "subject": "Steuerbescheinigung", "body": "Bitte zusenden."}]"#;
+        let child = Command::new("hey")
+            .args([
+                "-z",
+                "10m",
+                "-c",
+                "2",
+                "-q",
+                "100",
+                "-m",
+                "POST",
+                "-T",
+                "application/json",
+                "-d",
+                mail,
+                url,
+            ])
+            .stdout(Stdio::piped())
+            .spawn();
+        Self(child.unwrap())
+    }
+
+    /// Requests that were answered; each with 200.
+    fn end(self) -> u64 {
+        let id = self.0.id().to_string();
+        let told = Command::new("kill").args(["-INT", &id]).status().unwrap();
+        assert!(told.success());
+        let output = self.0.wait_with_output().unwrap();
+        let summary = String::from_utf8(output.stdout).unwrap();
+        let statuses: Vec<&str> = summary
+            .lines()
+            .map(str::trim)
+            .filter(|line| line.ends_with("responses"))
+            .collect();
+        assert!(
+            statuses.len() == 1 && statuses[0].starts_with("[200]"),
+            "{summary}"
+        );
+        assert!(!summary.contains("Error distribution"), "{summary}");
+        statuses[0].split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+}
+
 #[test]
 fn a_merge_to_each_branch_ends_in_its_endpoint_and_no_switch_drops_a_request() {
     let world = World::new("");
@@ -336,7 +390,7 @@ fn a_merge_to_each_branch_ends_in_its_endpoint_and_no_switch_drops_a_request() {
     let shown = world.lines(&["version", "show", "mails@2", "--env", "production", "--json"]);
     let against = &shown[0]["version"]["standing"]["evaluation"]["against"];
     assert_eq!(against["with"], "mails@1", "{shown:?}");
-    let load = Load::on(&classify.url);
+    let (load, hey) = (Load::on(&classify.url), Hey::on(&classify.url));
     world.approve("mails@2");
     classify.wait_for("mails@2");
     for n in 0..50 {
@@ -363,8 +417,8 @@ fn a_merge_to_each_branch_ends_in_its_endpoint_and_no_switch_drops_a_request() {
         "classify",
     ]);
     classify.wait_for("mails@1");
-    let asked = load.end();
-    assert!(asked > 50, "{asked} requests");
+    let (asked, by_hey) = (load.end(), hey.end());
+    assert!(asked > 50 && by_hey > 50, "{asked} and {by_hey} requests");
 
     // What is withdrawn never serves again, not even after a restart.
     world.ok(&[

@@ -167,7 +167,8 @@ fn the_training_toolkit_starts_the_entry_point() {
     std::fs::create_dir_all(&code).unwrap();
     std::fs::write(code.join("train.sh"), "#!/bin/sh\nexec poststelle train\n").unwrap();
     std::fs::write(base.join("input/config/inputdataconfig.json"), r#"{"train": {}}"#).unwrap();
-    let resources = r#"{"current_host": "localhost", "hosts": ["localhost"], "network_interface_name": "lo"}"#;
+    let resources =
+        r#"{"current_host": "localhost", "hosts": ["localhost"], "network_interface_name": "lo"}"#;
     std::fs::write(base.join("input/config/resourceconfig.json"), resources).unwrap();
     let python = python("sagemaker-training==5.1.4", "sagemaker_training");
     let binary = Path::new(env!("CARGO_BIN_EXE_poststelle")).parent().unwrap();

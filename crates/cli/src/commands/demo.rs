@@ -1,24 +1,29 @@
 //! `demo`: the main job end to end on mail of our own making.
 
+mod production;
+
 use crate::commands::evaluate;
 use crate::commands::pipeline::ask;
 use crate::commands::predict::{Precision, open_bundle};
+use crate::commands::serve;
 use crate::commands::train::{self, data};
 use crate::failure::Failure;
 use crate::output::Output;
 use poststelle_measure::{Seed, report};
 use poststelle_nn::bundle::Bundle;
+use poststelle_server::{Live, Settings};
 use poststelle_train::Recipe;
 use poststelle_train::recipe::Kind;
 use serde_json::json;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Do the main job on a made-up mail set: train, evaluate, serve, classify
 ///
 /// Writes raw German and English mails of a broker platform's clients, cleans and splits them, fine-tunes
-/// multilingual-e5-small with a head per task beside the linear model, evaluates on mails held back, starts the
-/// endpoint and sends it a mail. Where no base model can be had, it goes on with the linear model and says so.
+/// multilingual-e5-small with a head per task beside the linear model, evaluates on mails held back, registers the bundle
+/// as a version, approves and deploys it, starts the endpoint and sends it a mail. Where no base model can be had, it goes on with the linear model and says so.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Directory for everything it makes [default: poststelle-demo, or the next free name]
@@ -133,10 +138,24 @@ pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
         ));
     }
 
-    step(out, begun, "serving it and sending a mail over HTTP");
-    let answer = ask(predictor, &json!([{ "id": "demo-1", "raw": MAIL }]))?;
+    step(out, begun, "registering, approving and deploying it");
+    let at = production::environment(&folder)?;
+    let mails = datasets.test.as_ref().unwrap_or(&datasets.validation);
+    let endpoint = production::deploy(&at, &bundle, mails, Seed(seed), out)?;
+
+    step(out, begun, "serving the endpoint and sending a mail over HTTP");
+    let live = Live::new(Settings::default().queue);
+    let following = Arc::clone(&live);
+    let follow = serve::follow(&at, endpoint, Precision::default())?;
+    let beside = async move {
+        if let Ok(follow) = follow.await {
+            follow.run(following).await;
+        }
+    };
+    let request = json!([{ "id": "demo-1", "raw": MAIL }]);
+    let (version, answer) = ask(live, beside, &request)?;
     out.note(indent(MAIL));
-    out.note("answer:");
+    out.note(format!("answer of {}:", version.unwrap_or_default()));
     out.text(&format!(
         "{}\n",
         serde_json::to_string_pretty(&answer).map_err(Failure::broken)?
@@ -192,7 +211,8 @@ fn next(folder: &Path, bundle: &Path) -> Result<String, Failure> {
     let (folder, bundle) = (folder.display(), bundle.display());
     Ok(format!(
         "\nWhat you have: a bundle ({kind}) at {bundle}.\nTry next:\n  \
-         poststelle serve {bundle}                       # then POST mails to http://127.0.0.1:8080/invocations\n  \
+         poststelle serve --config {folder}/poststelle.toml --endpoint classify   # then POST mails to http://127.0.0.1:8080/invocations\n  \
+         poststelle version show demo@1 --config {folder}/poststelle.toml         # where it comes from, its figures, its history\n  \
          poststelle clean --from mbox {folder}/mails.mbox | head     # what cleaning keeps of each mail\n  \
          poststelle data inspect {folder}/mails.mbox --labels {folder}/labels.csv --schema {folder}/labels.toml\n  \
          poststelle train --recipe {folder}/recipe.toml --set model.kind=linear --out {folder}/linear\n\

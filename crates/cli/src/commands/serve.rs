@@ -139,7 +139,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// What makes an endpoint follow its environment. The store is opened by the future, on the threads that will use it; once here, too, so
 /// that a wrong configuration ends the command.
-fn follow(
+pub fn follow(
     at: &Where,
     endpoint: EndpointName,
     precision: Precision,

@@ -452,7 +452,8 @@ fn smoke(runner: &mut Runner<'_>, id: &VersionId, bundle: &Path, out: &mut Outpu
             let ours = open_bundle(bundle, Precision::default())?.predictor;
             let asked: Vec<Mail> = mails.iter().map(|(subject, body)| Mail::new(*subject, *body)).collect();
             let expected = ours.predict(&asked).map_err(Failure::broken)?;
-            let answers = ask(stored, &Value::Array(request))?;
+            let live = Live::fixed(Arc::new(stored), Settings::default().queue);
+            let (_, answers) = ask(live, std::future::pending(), &Value::Array(request))?;
             let tasks = ours.schema().tasks();
             for (n, prediction) in expected.iter().enumerate() {
                 for (task, answer) in tasks.iter().zip(&prediction.answers) {
@@ -471,8 +472,13 @@ fn smoke(runner: &mut Runner<'_>, id: &VersionId, bundle: &Path, out: &mut Outpu
         .map(drop)
 }
 
-/// Serves on a free port of this machine, asks once and stops.
-pub fn ask(predictor: poststelle_predict::Predictor, request: &Value) -> Result<Value, Failure> {
+/// Serves on a free port of this machine, with `beside` running, until something answers; asks once and stops. Gives the version that
+/// answered, if it has a name, and the answer.
+pub fn ask(
+    live: Arc<Live>,
+    beside: impl Future<Output = ()> + Send + 'static,
+    request: &Value,
+) -> Result<(Option<String>, Value), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let listener = runtime.block_on(tokio::net::TcpListener::bind(("127.0.0.1", 0)))?;
     let address = listener.local_addr()?;
@@ -481,8 +487,18 @@ pub fn ask(predictor: poststelle_predict::Predictor, request: &Value) -> Result<
         // A dropped sender stops the server just as well.
         let _ = stopped.await;
     };
-    let live = Live::fixed(Arc::new(predictor), Settings::default().queue);
-    let server = runtime.spawn(serve(listener, live, Settings::default(), stop_signal));
+    runtime.spawn(beside);
+    let server = runtime.spawn(serve(
+        listener,
+        Arc::clone(&live),
+        Settings::default(),
+        stop_signal,
+    ));
+    let begun = Instant::now();
+    while !live.ready() && begun.elapsed() < SWITCH_WITHIN {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let version = live.serving();
     let answer = ureq::post(format!("http://{address}/invocations"))
         .content_type("application/json")
         .send(request.to_string())
@@ -494,5 +510,6 @@ pub fn ask(predictor: poststelle_predict::Predictor, request: &Value) -> Result<
         .block_on(server)
         .map_err(Failure::broken)?
         .map_err(Failure::broken)?;
-    Ok(answer)
+    runtime.shutdown_background();
+    Ok((version, answer))
 }
