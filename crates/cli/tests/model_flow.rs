@@ -799,6 +799,60 @@ fn a_pipeline_killed_at_any_step_goes_on_and_does_nothing_twice() {
     assert_eq!(ended, 1, "a rollout ends once");
 }
 
+/// Starts a command and kills it with SIGKILL after a while.
+fn kill_after(world: &World, args: &[&str], wait: Duration) {
+    let mut command = world.command(args);
+    let mut child = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(wait);
+    let _ = child.kill();
+    child.wait().unwrap();
+}
+
+#[test]
+fn approvals_and_deployments_killed_at_any_moment_happen_once() {
+    let world = World::new("");
+    let config = std::fs::read_to_string(world.at("poststelle.toml")).unwrap();
+    std::fs::write(
+        world.at("poststelle.toml"),
+        config.replace("endpoint = 'test'\n", ""),
+    )
+    .unwrap();
+    for n in 1..=8u32 {
+        let (version, bands) = (format!("mails@{n}"), format!("confidence.auto=0.9{n}"));
+        world.ok(&["pipeline", "run", "--set", &bands]);
+        let wait = Duration::from_millis(u64::from(n) * 4);
+        let approve = ["version", "approve", &version, "--reason", "looked at it"];
+        kill_after(&world, &approve, wait);
+        let code = match &*world.standing("development", &version) {
+            "pending" => 0,
+            "approved" => 1,
+            other => panic!("{version} is {other}"),
+        };
+        assert_eq!(world.run(&approve).code, code);
+        // The command that deploys is killed, then the process that serves, while it moves.
+        let start = ["deploy", "start", &version, "--endpoint", "test"];
+        kill_after(&world, &start, wait);
+        let test = world.serve("development", "test");
+        world.ok(&start);
+        std::thread::sleep(wait * 10);
+        drop(test);
+        world.serve("development", "test").wait_for(&version);
+        world.ok(&["events", "verify"]);
+    }
+    let events = world.lines(&["events", "list"]);
+    for kind in ["registered", "approved", "rollout_started", "rollout_ended"] {
+        let count = events
+            .iter()
+            .filter(|event| event["change"]["kind"] == kind)
+            .count();
+        assert_eq!(count, 8, "{kind}");
+    }
+}
+
 /// Heads and bodies a receiver took.
 type Taken = Arc<Mutex<Vec<(String, Value)>>>;
 

@@ -2,7 +2,7 @@
 
 use crate::database::{record, to_json};
 use crate::event::{Scene, append};
-use crate::version::load;
+use crate::version::{self, load};
 use crate::{ChangeError, Store, StoreError};
 use poststelle_lifecycle::{
     Act, Deployment, DeploymentError, EndpointName, Event, MoveError, RolloutEnd, StandingName, Strategy,
@@ -114,12 +114,7 @@ impl Store {
         let mut transaction = self.write().await?;
         let version = load(&mut transaction, id).await?;
         let (version, change) = version.withdraw(act.clone()).map_err(ChangeError::Refused)?;
-        sqlx::query("UPDATE version SET record = $1 WHERE model = $2 AND number = $3")
-            .bind(to_json(&version))
-            .bind(id.model.to_string())
-            .bind(i64::from(id.number))
-            .execute(&mut *transaction)
-            .await?;
+        version::save(&mut transaction, &version).await?;
         let mut events = vec![append(&mut transaction, scene, Subject::Version(id.clone()), change).await?];
         for deployment in all(&mut transaction).await? {
             // Twice: it may serve and be moved to from elsewhere.

@@ -140,12 +140,7 @@ impl Store {
         let mut transaction = self.write().await?;
         let version = load(&mut transaction, id).await?;
         let (version, change) = change(version).map_err(ChangeError::Refused)?;
-        sqlx::query("UPDATE version SET record = $1 WHERE model = $2 AND number = $3")
-            .bind(to_json(&version))
-            .bind(id.model.to_string())
-            .bind(i64::from(id.number))
-            .execute(&mut *transaction)
-            .await?;
+        save(&mut transaction, &version).await?;
         let event = append(&mut transaction, scene, Subject::Version(id.clone()), change).await?;
         transaction.commit().await?;
         Ok((version, event))
@@ -166,4 +161,17 @@ pub(crate) async fn load(
         name: id.to_string(),
     })?;
     record(&row, "version", id)
+}
+
+pub(crate) async fn save(
+    transaction: &mut Transaction<'_, Any>,
+    version: &Version,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE version SET record = $1 WHERE model = $2 AND number = $3")
+        .bind(to_json(version))
+        .bind(version.id.model.to_string())
+        .bind(i64::from(version.id.number))
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
 }
