@@ -47,6 +47,8 @@ pub struct Follow {
     pub every: Duration,
 }
 
+/// Time until the next look after one that failed, besides the usual.
+const AFTER_FAILURE: Duration = Duration::from_secs(2);
 /// How long an approval is left alone that could not start a rollout, because another one is going on.
 const LATER: Duration = Duration::from_secs(1);
 
@@ -63,6 +65,8 @@ impl Follow {
                         tracing::warn!(endpoint = %self.endpoint, error = %why, "cannot follow the store; serving on");
                         told = why;
                     }
+                    // What fails is dear: a store that is away, an artifact read and checked whole.
+                    tokio::time::sleep(AFTER_FAILURE).await;
                 }
             }
             tokio::time::sleep(self.every).await;

@@ -148,8 +148,9 @@ pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
     let following = Arc::clone(&live);
     let follow = serve::follow(&at, endpoint, Precision::default())?;
     let beside = async move {
-        if let Ok(follow) = follow.await {
-            follow.run(following).await;
+        match follow.await {
+            Ok(follow) => follow.run(following).await,
+            Err(failure) => eprintln!("error: {failure}"),
         }
     };
     let request = json!([{ "id": "demo-1", "raw": MAIL }]);
