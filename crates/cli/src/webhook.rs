@@ -157,6 +157,7 @@ fn write(format: Format, event: &Event) -> Option<Posted> {
     let (kind, subject) = match &event.subject {
         Subject::Version(id) => ("version", id.to_string()),
         Subject::Endpoint(name) => ("endpoint", name.to_string()),
+        Subject::ApiKey(id) => ("api_key", id.to_string()),
     };
     let kind = format!("org.poststelle.{kind}.{}", event.change.name());
     let json_type = || "application/json".to_owned();
@@ -194,7 +195,12 @@ fn write(format: Format, event: &Event) -> Option<Posted> {
                 Change::Approved { .. } => StandingName::Approved,
                 Change::Rejected { .. } => StandingName::Rejected,
                 Change::Withdrawn { .. } => StandingName::Withdrawn,
-                Change::RolloutStarted { .. } | Change::RolloutEnded { .. } | Change::RolledBack { .. } => return None,
+                Change::RolloutStarted { .. }
+                | Change::RolloutEnded { .. }
+                | Change::RolledBack { .. }
+                | Change::KeyIssued { .. }
+                | Change::KeyReplaced { .. }
+                | Change::KeyRevoked { .. } => return None,
             };
             Posted {
                 headers: vec![("content-type", json_type())],

@@ -5,11 +5,12 @@
 //! that get it twice know it.
 
 use crate::{
-    Act, Approval, Digest, EndpointName, EnvironmentName, Evaluation, Lineage, Person, RolloutEnd, Signature,
-    Strategy, VersionId,
+    Act, ApiKeyId, Approval, ClientName, Digest, EndpointName, EnvironmentName, Evaluation, Lineage,
+    Permission, Person, RolloutEnd, Signature, Strategy, VersionId,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// What an event is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +20,8 @@ pub enum Subject {
     Version(VersionId),
     /// An endpoint.
     Endpoint(EndpointName),
+    /// A key of the gateway.
+    ApiKey(ApiKeyId),
 }
 
 /// What changed.
@@ -100,6 +103,35 @@ pub enum Change {
         /// Who did it.
         act: Act,
     },
+    /// A client got a key.
+    KeyIssued {
+        /// The client.
+        client: ClientName,
+        /// What it is for.
+        permissions: BTreeSet<Permission>,
+        /// When it ends.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expires: Option<Timestamp>,
+        /// The key it comes after.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        replaces: Option<ApiKeyId>,
+        /// Who issued it.
+        act: Act,
+    },
+    /// A key got a successor and ends soon.
+    KeyReplaced {
+        /// Its successor.
+        by: ApiKeyId,
+        /// When it ends.
+        expires: Timestamp,
+        /// Who did it.
+        act: Act,
+    },
+    /// A key ended.
+    KeyRevoked {
+        /// Who ended it.
+        act: Act,
+    },
 }
 
 /// Where a promoted version came from.
@@ -128,6 +160,9 @@ impl Change {
             Self::RolloutStarted { .. } => "rollout_started",
             Self::RolloutEnded { .. } => "rollout_ended",
             Self::RolledBack { .. } => "rolled_back",
+            Self::KeyIssued { .. } => "key_issued",
+            Self::KeyReplaced { .. } => "key_replaced",
+            Self::KeyRevoked { .. } => "key_revoked",
         }
     }
 }

@@ -124,6 +124,42 @@ name!(
     })
 );
 
+name!(
+    /// Who calls the gateway: a system, under the name its keys were issued to, or that of its identity provider.
+    ClientName,
+    "the client's name",
+    "1 to 200 characters on one line",
+    line
+);
+
+name!(
+    /// The half of an API key that may be seen.
+    ApiKeyId,
+    "the API key's id",
+    "16 lower-case letters and digits",
+    |text| text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+);
+
+name!(
+    /// An answer to one mail.
+    PredictionId,
+    "the prediction's id",
+    "`pred_` and 32 hexadecimal digits",
+    |text| text.strip_prefix("pred_").is_some_and(hexadecimal)
+);
+
+name!(
+    /// A report of what a mail really was.
+    FeedbackId,
+    "the feedback's id",
+    "`fb_` and 32 hexadecimal digits",
+    |text| text.strip_prefix("fb_").is_some_and(hexadecimal)
+);
+
+fn hexadecimal(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 fn slug(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     text.len() <= 63

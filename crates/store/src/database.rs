@@ -11,7 +11,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 /// Each is applied once, in order, and never edited.
-const MIGRATIONS: [(i64, &str, &str); 1] = [(1, "records", include_str!("migrations/1_records.sql"))];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "records", include_str!("migrations/1_records.sql")),
+    (2, "gateway", include_str!("migrations/2_gateway.sql")),
+];
 /// How long a writer waits for another.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Names the lock writers of a PostgreSQL database take; any number will do that nobody else uses.
@@ -173,6 +176,12 @@ impl Store {
             .execute(&mut *transaction)
             .await?;
         Ok(transaction)
+    }
+
+    /// Begins a transaction of rows that have no order among writers.
+    pub(crate) async fn begin(&self) -> Result<Transaction<'_, Any>, StoreError> {
+        let begin = if self.sqlite { "BEGIN IMMEDIATE" } else { "BEGIN" };
+        Ok(self.pool.begin_with(begin).await?)
     }
 }
 

@@ -21,6 +21,7 @@ pub(crate) fn subject(subject: &Subject) -> String {
     match subject {
         Subject::Version(id) => format!("version/{id}"),
         Subject::Endpoint(name) => format!("endpoint/{name}"),
+        Subject::ApiKey(id) => format!("api_key/{id}"),
     }
 }
 

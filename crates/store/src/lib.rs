@@ -12,19 +12,25 @@
 //!
 //! [`Event`]: poststelle_lifecycle::Event
 
+mod api_key;
 mod blobs;
 mod database;
 mod deployment;
 mod event;
+mod idempotency;
 mod key;
+mod prediction;
 mod receiver;
 mod step;
 mod version;
 
+pub use api_key::NextKey;
 pub use blobs::{BlobError, Blobs};
 pub use database::{ChangeError, Store, StoreError};
 pub use event::Scene;
+pub use idempotency::Repeated;
 pub use key::{KeyError, PublicKey, SecretKey};
+pub use prediction::Purged;
 pub use receiver::{Dead, Delivery, Receiver};
 pub use step::{Step, StepState};
 pub use version::NewVersion;

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used)] // in a test, a panic is the report
 
 use poststelle_lifecycle::*;
-use poststelle_store::{ChangeError, NewVersion, Scene, Step, StepState, Store, StoreError};
+use poststelle_store::{
+    ChangeError, NewVersion, NextKey, Purged, Repeated, Scene, Step, StepState, Store, StoreError,
+};
 use std::collections::BTreeMap;
 
 /// Every behaviour; `fresh` gives an empty store's address each time.
@@ -20,6 +22,10 @@ pub async fn show(fresh: impl AsyncFn() -> String) {
     receivers_are_offered_each_event_until_they_take_it(&open().await).await;
     steps_are_found_by_their_inputs(&open().await).await;
     a_thousand_versions_are_listed_in_order(&open().await).await;
+    keys_are_found_rotated_and_revoked_and_each_change_is_an_event(&open().await).await;
+    predictions_belong_to_their_client_and_go_when_asked(&open().await).await;
+    old_rows_are_purged(&open().await).await;
+    a_request_is_begun_once(&open().await).await;
     a_store_is_found_again_as_it_was(&fresh().await).await;
 }
 
@@ -334,4 +340,227 @@ pub async fn refused(address: &str) -> String {
         ) => error.to_string(),
         Err(error) => panic!("{error}"),
     }
+}
+
+fn key(text: &KeyText) -> ApiKey {
+    ApiKey {
+        id: text.id.clone(),
+        client: "crm".parse().unwrap(),
+        permissions: [Permission::Predict].into(),
+        requests_per_minute: None,
+        secret: text.digest(),
+        issued: act("ada"),
+        expires: None,
+        revoked: None,
+        replaces: None,
+    }
+}
+
+async fn keys_are_found_rotated_and_revoked_and_each_change_is_an_event(store: &Store) {
+    let (first, second) = (KeyText::of_chance(&[1; 40]), KeyText::of_chance(&[2; 40]));
+    store.issue_key(&now(), &key(&first)).await.unwrap();
+    assert_eq!(store.find_key(&first.id).await.unwrap(), Some(key(&first)));
+    assert_eq!(store.find_key(&second.id).await.unwrap(), None);
+    let next = NextKey {
+        id: second.id.clone(),
+        secret: second.digest(),
+        expires: None,
+        overlap_until: "2026-11-27T10:00:00Z".parse().unwrap(),
+    };
+    store
+        .rotate_key(&now(), &first.id, next, act("ada"))
+        .await
+        .unwrap();
+    let last = store.find_key(&first.id).await.unwrap().unwrap();
+    assert_eq!(last.expires, Some("2026-11-27T10:00:00Z".parse().unwrap()));
+    store.revoke_key(&now(), &second.id, act("grace")).await.unwrap();
+    let again = store.revoke_key(&now(), &second.id, act("grace")).await;
+    assert!(
+        matches!(again, Err(ChangeError::Refused(KeyEnded { .. }))),
+        "{again:?}"
+    );
+    let unknown = store
+        .revoke_key(&now(), &"0".repeat(16).parse().unwrap(), act("ada"))
+        .await;
+    assert!(
+        matches!(unknown, Err(ChangeError::Store(StoreError::NotFound { .. }))),
+        "{unknown:?}"
+    );
+    assert_eq!(store.keys().await.unwrap().len(), 2);
+    let events = store.events(0, 10).await.unwrap();
+    let names: Vec<&str> = events.iter().map(|event| event.change.name()).collect();
+    assert_eq!(names, ["key_issued", "key_replaced", "key_issued", "key_revoked"]);
+    verify(None, &events).unwrap();
+    let history = store.history(&Subject::ApiKey(second.id)).await.unwrap();
+    assert_eq!(history.len(), 2);
+    let text = serde_json::to_string(&events).unwrap();
+    assert!(
+        !text.contains(first.digest().hex()),
+        "an event holds what proves the key"
+    );
+}
+
+fn predicted(n: u32, client: &str, external_id: Option<&str>, at: &str) -> Predicted {
+    Predicted {
+        id: format!("pred_{n:032x}").parse().unwrap(),
+        client: client.parse().unwrap(),
+        external_id: external_id.map(str::to_owned),
+        at: at.parse().unwrap(),
+        model_version: Some("mails@3".into()),
+        schema_version: 1,
+        scope: "in_scope".into(),
+        truncated: false,
+        tasks: BTreeMap::from([
+            (
+                "queue".to_owned(),
+                Some(Labelled {
+                    label: "tax".into(),
+                    confidence: 0.1,
+                    decision: "ask".into(),
+                }),
+            ),
+            ("topic".to_owned(), None),
+        ]),
+        text: Some("'; DROP TABLE prediction; -- \u{0} Grüße".into()),
+    }
+}
+
+fn feedback(n: u32, prediction: Option<u32>, external_id: Option<&str>, at: &str) -> Feedback {
+    Feedback {
+        id: format!("fb_{n:032x}").parse().unwrap(),
+        client: "crm".parse().unwrap(),
+        prediction: prediction.map(|n| format!("pred_{n:032x}").parse().unwrap()),
+        external_id: external_id.map(str::to_owned),
+        at: at.parse().unwrap(),
+        labels: BTreeMap::from([("queue".to_owned(), "tax".to_owned())]),
+    }
+}
+
+const MORNING: &str = "2026-11-26T08:00:00Z";
+
+async fn predictions_belong_to_their_client_and_go_when_asked(store: &Store) {
+    let (crm, web) = ("crm".parse().unwrap(), "web".parse().unwrap());
+    let mut all: Vec<Predicted> = (0..450).map(|n| predicted(n, "crm", None, MORNING)).collect();
+    all.push(predicted(450, "crm", Some("a"), MORNING));
+    all.push(predicted(451, "crm", Some("a"), "2026-11-26T09:00:00Z"));
+    all.push(predicted(452, "web", Some("a"), MORNING));
+    store.keep_predictions(&all).await.unwrap();
+    let id = &all[450].id;
+    assert_eq!(
+        store.prediction(&crm, id).await.unwrap().as_ref(),
+        Some(&all[450])
+    );
+    assert_eq!(store.prediction(&web, id).await.unwrap(), None);
+    let of_mail = store.predictions_of(&crm, "a", 10).await.unwrap();
+    assert_eq!(of_mail, [all[451].clone(), all[450].clone()], "newest first");
+    let twice = store
+        .keep_predictions(&[predicted(999, "crm", None, MORNING), all[0].clone()])
+        .await;
+    assert!(twice.is_err());
+    assert_eq!(
+        store
+            .prediction(&crm, &predicted(999, "crm", None, MORNING).id)
+            .await
+            .unwrap(),
+        None,
+        "all or none"
+    );
+    store
+        .keep_feedback(&feedback(1, Some(450), None, MORNING))
+        .await
+        .unwrap();
+    store
+        .keep_feedback(&feedback(2, None, Some("a"), MORNING))
+        .await
+        .unwrap();
+    store
+        .keep_feedback(&feedback(3, Some(0), None, MORNING))
+        .await
+        .unwrap();
+    assert!(
+        !store.erase_prediction(&web, id).await.unwrap(),
+        "it is not theirs"
+    );
+    let erased = store.erase_mail(&crm, "a").await.unwrap();
+    let expected = Purged {
+        predictions: 2,
+        feedback: 2,
+        answers: 0,
+    };
+    assert_eq!(erased, expected);
+    assert!(store.prediction(&web, &all[452].id).await.unwrap().is_some());
+    assert!(store.erase_prediction(&crm, &all[0].id).await.unwrap());
+    assert_eq!(
+        store.feedback_since(MORNING.parse().unwrap(), 10).await.unwrap(),
+        []
+    );
+}
+
+async fn old_rows_are_purged(store: &Store) {
+    let evening = "2026-11-26T20:00:00Z";
+    let crm = "crm".parse().unwrap();
+    store
+        .keep_predictions(&[
+            predicted(1, "crm", None, MORNING),
+            predicted(2, "crm", None, evening),
+        ])
+        .await
+        .unwrap();
+    store
+        .keep_feedback(&feedback(1, None, Some("a"), MORNING))
+        .await
+        .unwrap();
+    store
+        .begin_once(&crm, "a", "f", MORNING.parse().unwrap(), Timestamp::MIN)
+        .await
+        .unwrap();
+    let noon = "2026-11-26T12:00:00Z".parse().unwrap();
+    let purged = store.purge(noon, noon).await.unwrap();
+    let expected = Purged {
+        predictions: 1,
+        feedback: 1,
+        answers: 1,
+    };
+    assert_eq!(purged, expected);
+    assert_eq!(store.purge(noon, noon).await.unwrap(), Purged::default());
+}
+
+async fn a_request_is_begun_once(store: &Store) {
+    let crm = "crm".parse().unwrap();
+    let at = |text: &str| text.parse::<Timestamp>().unwrap();
+    let begin = async |name: &str, fingerprint: &str, now: &str, given_up: &str| {
+        store
+            .begin_once(&crm, name, fingerprint, at(now), at(given_up))
+            .await
+            .unwrap()
+    };
+    let (eight, nine) = (MORNING, "2026-11-26T09:00:00Z");
+    assert_eq!(
+        begin("a", "f", eight, "2026-11-26T07:00:00Z").await,
+        Repeated::First
+    );
+    assert_eq!(
+        begin("a", "f", nine, "2026-11-26T07:59:00Z").await,
+        Repeated::UnderWay
+    );
+    assert_eq!(
+        begin("a", "f", nine, "2026-11-26T08:30:00Z").await,
+        Repeated::First,
+        "the first was given up"
+    );
+    store.end_once(&crm, "a", "answer").await.unwrap();
+    assert_eq!(
+        begin("a", "f", nine, nine).await,
+        Repeated::Answered("answer".into())
+    );
+    assert_eq!(begin("a", "g", nine, nine).await, Repeated::Other);
+    assert_eq!(begin("b", "f", nine, eight).await, Repeated::First);
+    store.forget_once(&crm, "b").await.unwrap();
+    assert_eq!(begin("b", "f", nine, eight).await, Repeated::First);
+    let both = tokio::join!(begin("c", "f", nine, eight), begin("c", "f", nine, eight));
+    let firsts = [&both.0, &both.1]
+        .into_iter()
+        .filter(|one| **one == Repeated::First)
+        .count();
+    assert_eq!(firsts, 1, "{both:?}");
 }
