@@ -1,5 +1,6 @@
 //! The command tree: one file per command, each with its `Args` and its `run`.
 
+mod api_key;
 mod base;
 mod bundle;
 mod clean;
@@ -31,6 +32,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    ApiKey(api_key::Args),
     Base(base::Args),
     Bundle(bundle::Args),
     Clean(clean::Args),
@@ -51,6 +53,7 @@ enum Command {
 /// Runs one command.
 pub fn run(cli: Cli, out: &mut Output) -> Result<(), Failure> {
     match cli.command {
+        Command::ApiKey(args) => api_key::run(args, out),
         Command::Base(args) => base::run(args, out),
         Command::Bundle(args) => bundle::run(args, out),
         Command::Clean(args) => clean::run(args, out),

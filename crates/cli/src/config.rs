@@ -19,9 +19,12 @@
 
 use crate::failure::{Failure, Kind};
 use poststelle_lifecycle::{EndpointName, EnvironmentName, ModelName, Rules, Strategy};
+use poststelle_server::{Keep, Policy};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 /// The file that is read where none is named.
@@ -76,6 +79,82 @@ pub struct Environment {
     /// How its pipeline runs.
     #[serde(default)]
     pub pipeline: Option<Pipeline>,
+    /// The public door before its endpoints.
+    #[serde(default)]
+    pub gateway: Option<Gateway>,
+}
+
+/// The public door.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Gateway {
+    /// Where it listens. Default `127.0.0.1:8443`.
+    pub listen: SocketAddr,
+    /// Its certificate, read again when it is renewed.
+    pub tls: Option<Tls>,
+    /// It may listen beyond this machine without TLS, for something before it speaks TLS.
+    pub plain: bool,
+    /// What is kept of mails that were answered: `nothing`, `labels` (default), `redacted` or `text`.
+    pub keep: Keep,
+    /// Days it is kept. Default 90.
+    pub keep_days: u32,
+    /// Mails of a request, at most. Default 100.
+    pub mails: usize,
+    /// Size of a request, at most, in KiB. Default 4096.
+    pub body_kib: usize,
+    /// Requests a minute of one key, where the key does not say. Default 600.
+    pub requests_per_minute: NonZeroU32,
+    /// The audit log: a JSON object per request. Default: none is written.
+    pub audit: Option<PathBuf>,
+    /// An identity provider whose tokens are good, too.
+    pub oidc: Option<Oidc>,
+}
+
+impl Default for Gateway {
+    fn default() -> Self {
+        let Policy {
+            keep,
+            keep_days,
+            mails,
+            body_bytes,
+            requests_per_minute,
+        } = Policy::default();
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8443)),
+            tls: None,
+            plain: false,
+            keep,
+            keep_days,
+            mails,
+            body_kib: body_bytes >> 10,
+            requests_per_minute,
+            audit: None,
+            oidc: None,
+        }
+    }
+}
+
+/// A certificate and its key, in PEM.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// The certificate and those it rests on.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// An identity provider (OpenID Connect).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Oidc {
+    /// Its name, as tokens have it.
+    pub issuer: String,
+    /// What tokens must be for.
+    pub audience: String,
+    /// Where its keys are. Default: found by discovery.
+    #[serde(default)]
+    pub jwks_url: Option<String>,
 }
 
 /// Somebody who is told of events.

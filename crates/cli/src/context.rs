@@ -53,6 +53,15 @@ impl Where {
         }
     }
 
+    /// The same for a program that acts by itself where nobody is named.
+    pub fn unattended(self) -> Self {
+        let program = || "poststelle".parse().expect("a name of our own");
+        Self {
+            by: Some(self.by.unwrap_or_else(program)),
+            ..self
+        }
+    }
+
     /// Opens the environment.
     pub fn open(self) -> Result<Context, Failure> {
         let Self { config, env, by } = self;

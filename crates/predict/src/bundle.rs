@@ -64,6 +64,7 @@ impl TryFrom<Bundle> for Predictor {
                 bands: Bands { auto, suggest },
             })
         })?;
-        Ok(Self::new(bundle, cleaner, policy))
+        let languages = Vec::new();
+        Ok(Self::new(bundle, cleaner, policy).of_languages(languages))
     }
 }

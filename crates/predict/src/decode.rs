@@ -83,12 +83,8 @@ impl Hierarchy {
         }
         let mut chosen: Vec<Option<usize>> = vec![None; scores.len()];
         for &task in &self.order {
-            let legal = |class: usize| match self.parent[task] {
-                None => true,
-                Some(parent) => chosen[parent].is_some() && self.above[task][class] == chosen[parent],
-            };
             chosen[task] = (0..scores[task].len())
-                .filter(|&class| legal(class))
+                .filter(|&class| self.allows(&chosen, task, class))
                 .reduce(|best, class| {
                     if scores[task][class] > scores[task][best] {
                         class
@@ -98,6 +94,14 @@ impl Hierarchy {
                 });
         }
         chosen
+    }
+
+    /// Whether a task's class stands below what was chosen for the task's parent.
+    pub fn allows(&self, chosen: &[Option<usize>], task: usize, class: usize) -> bool {
+        match self.parent[task] {
+            None => true,
+            Some(parent) => chosen[parent].is_some() && self.above[task][class] == chosen[parent],
+        }
     }
 }
 

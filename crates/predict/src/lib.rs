@@ -20,6 +20,6 @@ pub use classify::{Classify, ModelError};
 pub use mail::{Content, Mail};
 pub use policy::{Policy, PolicyError, TaskPolicy};
 pub use poststelle_measure::Band as Decision;
-pub use prediction::{Answer, Named, Prediction};
+pub use prediction::{Answer, Named, Prediction, Ranked, Scope};
 pub use predictor::Predictor;
-pub use queue::{Limits, Pending, Queue, QueueError};
+pub use queue::{Computed, Limits, Observe, Pending, Queue, QueueError, Waiting};

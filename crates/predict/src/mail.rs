@@ -21,6 +21,8 @@ pub enum Content {
     },
     /// The whole message as it came over the wire (RFC 5322).
     Raw(Vec<u8>),
+    /// What a model reads, word for word: a text that was cleaned already.
+    Clean(String),
 }
 
 impl Mail {
@@ -40,6 +42,7 @@ impl Mail {
         match &self.content {
             Content::Parts { subject, body } => subject.len() + body.len(),
             Content::Raw(raw) => raw.len(),
+            Content::Clean(text) => text.len(),
         }
     }
 }

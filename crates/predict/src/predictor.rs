@@ -1,9 +1,9 @@
 //! A model, a cleaner and a policy, ready to answer.
 
 use crate::decode::Hierarchy;
-use crate::{Answer, Classify, Content, Decision, Mail, ModelError, Policy, Prediction};
+use crate::{Answer, Classify, Content, Decision, Mail, ModelError, Policy, Prediction, Scope};
 use poststelle_labels::{ClassIndex, Schema};
-use poststelle_mail::{Cleaner, Message};
+use poststelle_mail::{CleanText, Cleaner, Message};
 use poststelle_nn::Probabilities;
 use poststelle_nn::bundle::Encoded;
 use rayon::prelude::*;
@@ -15,8 +15,7 @@ const ALTERNATIVES: usize = 2;
 /// A mail cleaned and encoded: all that can be done without knowing what it is computed with.
 pub(crate) struct Ready {
     text: Encoded,
-    /// Cleaning left nothing of the mail.
-    empty: bool,
+    scope: Scope,
 }
 
 impl Ready {
@@ -29,7 +28,7 @@ impl Ready {
         };
         Self {
             text: Encoded::new(String::new(), Some(encoding)),
-            empty: false,
+            scope: Scope::In,
         }
     }
 
@@ -45,6 +44,8 @@ pub struct Predictor {
     cleaner: Cleaner,
     policy: Policy,
     hierarchy: Hierarchy,
+    /// Languages of its training mails; any where it is empty.
+    languages: Vec<String>,
 }
 
 impl Predictor {
@@ -64,7 +65,13 @@ impl Predictor {
             cleaner,
             policy,
             hierarchy,
+            languages: Vec::new(),
         }
+    }
+
+    /// The same for mails in these languages (ISO 639-1); others are out of scope. Without any, every language is in.
+    pub fn of_languages(self, languages: Vec<String>) -> Self {
+        Self { languages, ..self }
     }
 
     /// The tasks that are answered.
@@ -84,8 +91,8 @@ impl Predictor {
 
     /// Cleans and labels mails, in order, on all cores.
     ///
-    /// A mail of which cleaning leaves nothing is labelled like any other, with the confidence the model gives an empty
-    /// text, but every decision is `ask`.
+    /// A mail that is out of scope is labelled like any other, with the confidence the model gives its text, but every decision is
+    /// `ask`.
     ///
     /// # Errors
     /// [`ModelError`] when the model cannot score the texts.
@@ -98,7 +105,7 @@ impl Predictor {
     /// # Errors
     /// [`ModelError`].
     pub fn predict_texts(&self, texts: &[&str]) -> Result<Vec<Prediction>, ModelError> {
-        let clean = |text: &&str| ((*text).to_owned(), text.trim().is_empty());
+        let clean = |text: &&str| ((*text).to_owned(), scope_of_text(text));
         self.answer(
             &self
                 .encode(texts.iter().map(clean).collect())?
@@ -127,45 +134,65 @@ impl Predictor {
             .collect();
         let decide = |(row, mail): (usize, &&Ready)| {
             let rows: Vec<&[f32]> = probabilities.iter().map(|task| task.row(row)).collect();
-            self.decide(&rows, mail.empty)
+            self.decide(&rows, mail)
         };
         Ok(mails.par_iter().enumerate().map(decide).collect())
     }
 
-    /// Encodes clean texts, each with whether cleaning left nothing of its mail.
-    fn encode(&self, clean: Vec<(String, bool)>) -> Result<Vec<Ready>, ModelError> {
-        let (texts, empty): (Vec<String>, Vec<bool>) = clean.into_iter().unzip();
-        let texts = self.model.encode(texts)?.into_iter().zip(empty);
-        Ok(texts.map(|(text, empty)| Ready { text, empty }).collect())
+    /// Encodes clean texts, each with its mail's scope.
+    fn encode(&self, clean: Vec<(String, Scope)>) -> Result<Vec<Ready>, ModelError> {
+        let (texts, scopes): (Vec<String>, Vec<Scope>) = clean.into_iter().unzip();
+        let texts = self.model.encode(texts)?.into_iter().zip(scopes);
+        Ok(texts.map(|(text, scope)| Ready { text, scope }).collect())
     }
 
-    /// The text the model reads of a mail, and whether cleaning left nothing of it (a broker is not text).
-    fn clean(&self, mail: &Mail) -> (String, bool) {
+    /// Cleans a mail as its training mails were; none where it is clean already.
+    pub fn clean_text(&self, mail: &Mail) -> Option<CleanText> {
         let message = match &mail.content {
             Content::Parts { subject, body } => Message::from_body(subject.as_str(), body),
             Content::Raw(raw) => Message::parse(raw),
+            Content::Clean(_) => return None,
         };
-        let clean = self.cleaner.clean(&message);
-        let empty = clean.subject().trim().is_empty() && clean.text().trim().is_empty();
-        (clean.model_text(mail.broker.as_deref()), empty)
+        Some(self.cleaner.clean(&message))
     }
 
-    fn decide(&self, rows: &[&[f32]], empty: bool) -> Prediction {
+    /// The text the model reads of a mail, and its scope.
+    fn clean(&self, mail: &Mail) -> (String, Scope) {
+        match (&mail.content, self.clean_text(mail)) {
+            (_, Some(clean)) => (clean.model_text(mail.broker.as_deref()), self.scope(&clean)),
+            (Content::Clean(text), None) => (text.clone(), scope_of_text(text)),
+            (_, None) => unreachable!("every other content is cleaned"),
+        }
+    }
+
+    /// Whether a mail is one for the model (a broker is no text).
+    fn scope(&self, clean: &CleanText) -> Scope {
+        if clean.subject().trim().is_empty() && clean.text().trim().is_empty() {
+            return Scope::Empty;
+        }
+        // Asked last: telling a language takes longer than cleaning.
+        let foreign = |language| !self.languages.iter().any(|known| known == language);
+        if !self.languages.is_empty() && clean.language().is_some_and(foreign) {
+            return Scope::ForeignLanguage;
+        }
+        Scope::In
+    }
+
+    fn decide(&self, rows: &[&[f32]], mail: &Ready) -> Prediction {
         let chosen = self.hierarchy.decode(rows);
-        let answers = chosen
-            .into_iter()
-            .zip(rows)
-            .zip(self.policy.tasks())
-            .map(|((class, row), policy)| {
+        let answers = chosen.iter().enumerate().zip(rows).zip(self.policy.tasks()).map(
+            |(((task, &class), row), policy)| {
                 let class = class?;
                 let confidence = row[class];
-                let decision = if empty {
-                    Decision::Ask
-                } else {
+                let decision = if mail.scope == Scope::In {
                     policy.bands.of(confidence)
+                } else {
+                    Decision::Ask
                 };
                 let rank = |class: usize| (ClassIndex::from(class), row[class]);
-                let mut others: Vec<usize> = (0..row.len()).filter(|&other| other != class).collect();
+                let mut others: Vec<usize> = (0..row.len())
+                    .filter(|&other| other != class && self.hierarchy.allows(&chosen, task, other))
+                    .collect();
                 others.sort_by(|&a, &b| row[b].total_cmp(&row[a]));
                 let top = std::iter::once(class)
                     .chain(others.into_iter().take(ALTERNATIVES))
@@ -177,9 +204,22 @@ impl Predictor {
                     decision,
                     top,
                 })
-            });
+            },
+        );
         Prediction {
             answers: answers.collect(),
+            probabilities: rows.iter().map(|row| row.to_vec()).collect(),
+            scope: mail.scope,
+            truncated: mail.text.truncated(),
         }
+    }
+}
+
+/// The scope of a text without its mail.
+fn scope_of_text(text: &str) -> Scope {
+    if text.trim().is_empty() {
+        Scope::Empty
+    } else {
+        Scope::In
     }
 }

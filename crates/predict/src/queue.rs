@@ -21,6 +21,7 @@
 
 mod job;
 mod line;
+mod pace;
 
 use crate::predictor::Ready;
 use crate::{Mail, ModelError, Prediction, Predictor};
@@ -30,7 +31,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Bounds of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +68,14 @@ pub enum QueueError {
         /// The bound.
         most: usize,
     },
+    /// So much waits that the deadline would pass first.
+    #[error("what waits takes about {} ms, the deadline leaves {} ms", .wait.as_millis(), .left.as_millis())]
+    Overloaded {
+        /// How long what waits will take.
+        wait: Duration,
+        /// Time to the deadline.
+        left: Duration,
+    },
     /// The deadline passed before all mails were labelled.
     #[error("the deadline passed before all mails were labelled")]
     Late,
@@ -79,6 +88,46 @@ pub enum QueueError {
     /// The queue takes no more jobs.
     #[error("the queue is closed")]
     Closed,
+}
+
+/// A batch that was computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Computed {
+    /// Its mails.
+    pub mails: usize,
+    /// Their tokens.
+    pub tokens: usize,
+    /// How long the mail waited that came first.
+    pub waited: Duration,
+    /// How long it was computed.
+    pub took: Duration,
+}
+
+/// Somebody who is told of a queue's work, on its threads; it should be quick.
+pub trait Observe: Send + Sync {
+    /// Mails were read: cleaned and encoded.
+    fn read(&self, mails: usize, took: Duration);
+
+    /// A batch was computed.
+    fn computed(&self, batch: Computed);
+}
+
+/// Nobody.
+impl Observe for () {
+    fn read(&self, _: usize, _: Duration) {}
+
+    fn computed(&self, _: Computed) {}
+}
+
+/// What waits in a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Waiting {
+    /// Jobs of which something is unread.
+    pub jobs: usize,
+    /// Bytes of unread mail.
+    pub bytes: usize,
+    /// How long a lone mail would wait now, by the pace of the last seconds; zero where that is not known.
+    pub wait: Duration,
 }
 
 type Reply = Box<dyn FnOnce(Result<Vec<Prediction>, QueueError>) + Send>;
@@ -101,6 +150,7 @@ impl Drop for Pending {
 
 struct Shared {
     predictor: Arc<Predictor>,
+    observer: Arc<dyn Observe>,
     limits: Limits,
     /// A thread per worker for batches on all cores.
     all: Option<ThreadPool>,
@@ -118,7 +168,7 @@ impl Queue {
     ///
     /// # Panics
     /// If the system gives no more threads.
-    pub fn start(predictor: Arc<Predictor>, limits: Limits) -> Self {
+    pub fn start(predictor: Arc<Predictor>, limits: Limits, observer: Arc<dyn Observe>) -> Self {
         let limits = Limits {
             batch_tokens: limits.batch_tokens.max(1),
             workers: limits.workers.max(1),
@@ -133,6 +183,7 @@ impl Queue {
         };
         let shared = Arc::new(Shared {
             predictor,
+            observer,
             limits,
             all: (limits.workers > 1).then(pool),
             state: Mutex::new(State {
@@ -152,11 +203,21 @@ impl Queue {
         Self { shared, workers }
     }
 
+    /// What waits now.
+    pub fn waiting(&self) -> Waiting {
+        let state = lock(&self.shared.state);
+        Waiting {
+            jobs: state.line.unread_jobs(),
+            bytes: state.line.unread_bytes(),
+            wait: state.line.wait(0, Instant::now()),
+        }
+    }
+
     /// Puts a job in the line. `reply` is called once, from a worker's thread, with one prediction per mail in order;
     /// it should return quickly. It is not called when this returns an error or the job is given up.
     ///
     /// # Errors
-    /// [`QueueError::Full`] when the mails do not fit.
+    /// [`QueueError::Full`] when the mails do not fit, [`QueueError::Overloaded`] when there is no hope to label them in time.
     pub fn submit(
         &self,
         mails: Vec<Mail>,
@@ -178,7 +239,15 @@ impl Queue {
                 most,
             });
         }
-        state.line.join(Arc::clone(&job), mails);
+        let now = Instant::now();
+        let (wait, left) = (
+            state.line.wait(bytes, now),
+            deadline.saturating_duration_since(now),
+        );
+        if wait > left {
+            return Err(QueueError::Overloaded { wait, left });
+        }
+        state.line.join(Arc::clone(&job), mails, now);
         drop(state);
         self.shared.work.notify_one();
         Ok(Pending(job))
@@ -243,7 +312,10 @@ impl Shared {
             mails,
             number,
         } = turn;
-        match attempt(mails.len(), || self.predictor.read(&mails)) {
+        let started = Instant::now();
+        let read = attempt(mails.len(), || self.predictor.read(&mails));
+        self.observer.read(mails.len(), started.elapsed());
+        match read {
             Ok(read) => {
                 let item = |(n, mail): (usize, Ready)| Item {
                     job: Arc::clone(&job),
@@ -274,21 +346,27 @@ impl Shared {
             Some(all) => all.install(|| self.predictor.answer(&mails)),
             None => self.predictor.answer(&mails),
         });
-        let milliseconds =
-            |from: Instant, to: Instant| to.saturating_duration_since(from).as_secs_f64() * 1e3;
+        let took = started.elapsed();
         let oldest = items
             .iter()
             .map(|item| item.job.submitted)
             .min()
             .unwrap_or(started);
+        let computed = Computed {
+            mails: items.len(),
+            tokens,
+            waited: started.saturating_duration_since(oldest),
+            took,
+        };
         tracing::debug!(
-            batch.mails = items.len(),
+            batch.mails = computed.mails,
             batch.tokens = tokens,
             batch.threads = pool.map_or(1, ThreadPool::current_num_threads),
-            queue.wait_ms = milliseconds(oldest, started),
-            took_ms = milliseconds(started, Instant::now()),
+            queue.wait_ms = computed.waited.as_secs_f64() * 1e3,
+            took_ms = took.as_secs_f64() * 1e3,
             "batch computed"
         );
+        self.observer.computed(computed);
         let mut state = lock(&self.state);
         state.line.done(shared);
         if shared && state.line.has_work() {

@@ -41,7 +41,10 @@ fn start(workers: usize, batch_tokens: usize) -> (Queue, Arc<Notes>) {
         workers,
         ..Limits::default()
     };
-    (Queue::start(Arc::new(naming.predictor()), limits), notes)
+    (
+        Queue::start(Arc::new(naming.predictor()), limits, Arc::new(())),
+        notes,
+    )
 }
 
 fn find<'a>(batches: &'a [Batch], text: &str) -> (usize, &'a Batch) {
@@ -126,7 +129,7 @@ fn refuses_what_does_not_fit_and_answers_nothing_to_nobody() {
         waiting_bytes: 1000,
         ..Limits::default()
     };
-    let queue = Queue::start(Arc::new(Naming::new().predictor()), limits);
+    let queue = Queue::start(Arc::new(Naming::new().predictor()), limits, Arc::new(()));
     let refused = submit(&queue, vec![Mail::new("", "x".repeat(1001))], LONG).map(drop);
     assert_eq!(
         refused,
@@ -196,7 +199,7 @@ fn callers_at_the_same_time_get_their_own_answers() {
         workers: 3,
         ..Limits::default()
     };
-    let queue = Arc::new(Queue::start(Arc::clone(&predictor), limits));
+    let queue = Arc::new(Queue::start(Arc::clone(&predictor), limits, Arc::new(())));
     let wrong = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for caller in 0..8 {
@@ -236,7 +239,7 @@ proptest! {
         let notes = Arc::clone(&naming.notes);
         let predictor = Arc::new(naming.predictor());
         let limits = Limits { batch_tokens, workers, ..Limits::default() };
-        let queue = Queue::start(Arc::clone(&predictor), limits);
+        let queue = Queue::start(Arc::clone(&predictor), limits, Arc::new(()));
         let waiting: Vec<_> = jobs
             .iter()
             .map(|job| {

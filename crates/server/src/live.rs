@@ -3,8 +3,10 @@
 //! A request takes what it needs ([`Live::choose`]) and keeps it until it is answered, so a switch drops none: new requests meet
 //! the new model, those under way end with the old one, and the old one ends with the last of them.
 
+use crate::metrics::Metrics;
+use axum::http::HeaderValue;
 use poststelle_lifecycle::Health;
-use poststelle_predict::{Limits, Mail, Pending, Prediction, Predictor, Queue, QueueError};
+use poststelle_predict::{Limits, Mail, Pending, Prediction, Predictor, Queue, QueueError, Waiting};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -22,13 +24,23 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    fn start(name: Option<String>, predictor: Arc<Predictor>, limits: Limits) -> Arc<Self> {
-        let queue = Queue::start(Arc::clone(&predictor), limits);
+    fn start(
+        name: Option<String>,
+        predictor: Arc<Predictor>,
+        limits: Limits,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
+        let queue = Queue::start(Arc::clone(&predictor), limits, metrics);
         Arc::new(Self {
             name,
             predictor,
             queue,
         })
+    }
+
+    /// Its name as a header's value.
+    pub fn variant(&self) -> Option<HeaderValue> {
+        HeaderValue::from_str(self.name.as_deref()?).ok()
     }
 
     /// Labels mails. Dropping the future gives them up.
@@ -121,6 +133,7 @@ struct State {
 /// What answers now.
 pub struct Live {
     limits: Limits,
+    metrics: Arc<Metrics>,
     state: RwLock<State>,
     requests: AtomicU64,
 }
@@ -133,19 +146,25 @@ pub(crate) struct Answered {
 
 impl Live {
     /// Nothing answers yet.
-    pub fn new(limits: Limits) -> Arc<Self> {
+    pub(crate) fn new(limits: Limits, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self {
             limits,
+            metrics,
             state: RwLock::default(),
             requests: AtomicU64::new(0),
         })
     }
 
-    /// One model answers for good.
-    pub fn fixed(predictor: Arc<Predictor>, limits: Limits) -> Arc<Self> {
-        let live = Self::new(limits);
-        live.serve(None, predictor);
-        live
+    /// What answers.
+    pub(crate) fn current(&self) -> Option<Arc<Served>> {
+        self.read().serving.clone()
+    }
+
+    /// What waits for it.
+    pub(crate) fn waiting(&self) -> Waiting {
+        self.current()
+            .map(|served| served.queue.waiting())
+            .unwrap_or_default()
     }
 
     /// The version that answers.
@@ -160,7 +179,7 @@ impl Live {
 
     /// Lets a model answer from now on; what was tried is not tried any more.
     pub fn serve(&self, name: Option<String>, predictor: Arc<Predictor>) {
-        let served = Served::start(name, predictor, self.limits);
+        let served = Served::start(name, predictor, self.limits, Arc::clone(&self.metrics));
         self.set(Some(served));
     }
 
@@ -177,7 +196,7 @@ impl Live {
 
     /// Tries a model beside what answers.
     pub(crate) fn try_out(&self, name: String, predictor: Arc<Predictor>, how: How) {
-        let served = Served::start(Some(name), predictor, self.limits);
+        let served = Served::start(Some(name), predictor, self.limits, Arc::clone(&self.metrics));
         self.write().trial = Some(Arc::new(Trial {
             served,
             how,

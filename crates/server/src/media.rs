@@ -19,6 +19,14 @@ pub(crate) struct Content {
     pub headless: bool,
 }
 
+/// What `Accept` asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub format: Format,
+    /// `application/json; shape=columns`: a record of lists instead of a list of records.
+    pub columns: bool,
+}
+
 impl Format {
     pub fn name(self) -> &'static str {
         match self {
@@ -92,9 +100,10 @@ pub(crate) fn content(headers: &HeaderMap) -> Result<Content, Problem> {
     Ok(Content { format, headless })
 }
 
-/// The format a client wants back: the one of highest quality, ours in order on a tie; JSON when it does not say.
-pub(crate) fn accepted(headers: &HeaderMap) -> Result<Format, Problem> {
+/// The format a client wants back: the one of highest quality, ours in order on a tie; the usual one when it does not say.
+pub(crate) fn accepted(headers: &HeaderMap, usual: Format) -> Result<Wanted, Problem> {
     let mut ranges = Vec::new();
+    let mut columns = false;
     for value in headers.get_all(header::ACCEPT) {
         for range in value
             .to_str()
@@ -107,11 +116,19 @@ pub(crate) fn accepted(headers: &HeaderMap) -> Result<Format, Problem> {
                 .iter()
                 .find(|(name, _)| name == "q")
                 .map_or(1.0, |(_, value)| value.parse::<f32>().unwrap_or(0.0));
+            columns |= Format::of(&essence) == Some(Format::Json)
+                && parameters
+                    .iter()
+                    .any(|(name, value)| name == "shape" && value.eq_ignore_ascii_case("columns"));
             ranges.push((essence, quality));
         }
     }
+    let wanted = |format| Wanted {
+        format,
+        columns: columns && format == Format::Json,
+    };
     if ranges.is_empty() {
-        return Ok(Format::Json);
+        return Ok(wanted(usual));
     }
     // The most specific range that covers a format decides its quality (RFC 9110, 12.5.1).
     let quality = |format: Format| {
@@ -133,7 +150,7 @@ pub(crate) fn accepted(headers: &HeaderMap) -> Result<Format, Problem> {
         .map(|format| (format, quality(format)))
         .filter(|(_, quality)| *quality > 0.0)
         .reduce(|best, next| if next.1 > best.1 { next } else { best })
-        .map(|(format, _)| format)
+        .map(|(format, _)| wanted(format))
         .ok_or(Problem::NotAcceptable)
 }
 
@@ -146,7 +163,7 @@ mod tests {
     }
 
     fn accept(value: &str) -> Result<Format, Problem> {
-        accepted(&headers(header::ACCEPT, value))
+        accepted(&headers(header::ACCEPT, value), Format::Json).map(|wanted| wanted.format)
     }
 
     #[test]
@@ -178,7 +195,15 @@ mod tests {
 
     #[test]
     fn answers_in_the_format_the_client_prefers() {
-        assert_eq!(accepted(&HeaderMap::new()), Ok(Format::Json));
+        let json = |columns| {
+            Ok(Wanted {
+                format: Format::Json,
+                columns,
+            })
+        };
+        assert_eq!(accepted(&HeaderMap::new(), Format::Json), json(false));
+        let columns = headers(header::ACCEPT, "application/json; shape=columns, */*;q=0.1");
+        assert_eq!(accepted(&columns, Format::Json), json(true));
         assert_eq!(accept("*/*"), Ok(Format::Json));
         assert_eq!(accept("text/html, text/*;q=0.5"), Ok(Format::Csv));
         assert_eq!(

@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// Why a request is not answered. Each variant's `code` is stable; its text never holds mail text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,6 +21,9 @@ pub enum Problem {
         /// The type as sent, or "none".
         found: String,
     },
+    /// The body is compressed.
+    #[error("the body is encoded (`Content-Encoding`), expected it as it is")]
+    Encoding,
     /// None of the accepted media types can be written.
     #[error("`Accept` allows none of application/json, application/jsonlines and text/csv")]
     NotAcceptable,
@@ -88,9 +92,100 @@ pub enum Problem {
         /// The record, from 0.
         record: usize,
     },
+    /// The custom attributes cannot be read.
+    #[error("`X-Amzn-SageMaker-Custom-Attributes`: {reason}")]
+    Attributes {
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// A body does not have the documented shape.
+    #[error("the body does not have the documented shape at `{path}` (line {line}, column {column})")]
+    Document {
+        /// Where in the document, as in `mails[3].subject`.
+        path: String,
+        /// Line, from 1.
+        line: usize,
+        /// Column, from 1.
+        column: usize,
+    },
+    /// A parameter of the path, the query or a header is wrong.
+    #[error("`{name}` is wrong, expected {expected}")]
+    Parameter {
+        /// The parameter.
+        name: &'static str,
+        /// What was expected.
+        expected: &'static str,
+    },
+    /// More mails than a request may hold.
+    #[error("the request holds {found} mails, expected at most {most}; send them in several requests")]
+    TooMany {
+        /// How many.
+        found: usize,
+        /// The limit.
+        most: usize,
+    },
+    /// A model that is not here.
+    #[error("there is no model of this name here")]
+    UnknownModel,
+    /// A model that is here already.
+    #[error("a model of this name is loaded already")]
+    ModelLoaded,
+    /// No more models fit.
+    #[error("{most} models are loaded, no more fit; unload one first")]
+    ModelsFull {
+        /// The limit.
+        most: usize,
+    },
+    /// A model's directory is none, or lies outside the folder of models.
+    #[error("there is no model that can be opened below this server's folder of models: {reason}")]
+    ModelUrl {
+        /// Why.
+        reason: String,
+    },
+    /// Nobody known asks.
+    #[error("no valid key or token: {reason}")]
+    Unauthorized {
+        /// What is wrong with it, without it.
+        reason: &'static str,
+    },
+    /// Somebody asks for what their key is not for.
+    #[error("this key or token lacks the permission `{missing}`")]
+    Forbidden {
+        /// The permission.
+        missing: &'static str,
+    },
+    /// Somebody asks too often.
+    #[error("more requests than this client may send; try again in {retry_s} s")]
+    RateLimited {
+        /// Seconds until the next one is let in.
+        retry_s: u64,
+    },
+    /// A request with the same idempotency key is being answered.
+    #[error("a request with this idempotency key is being answered")]
+    UnderWay,
+    /// A request with the same idempotency key had another body.
+    #[error("this idempotency key was used with another request")]
+    KeyReused,
+    /// Feedback names a task the schema does not have.
+    #[error("there is no task `{found}`, expected {expected}")]
+    UnknownTask {
+        /// The task as sent, shortened.
+        found: String,
+        /// The tasks there are.
+        expected: String,
+    },
+    /// What is asked for is not kept, or not for this client.
+    #[error("there is no such prediction for this client")]
+    UnknownPrediction,
+    /// The store is away.
+    #[error("the store does not answer; try again shortly")]
+    StoreAway,
     /// Too much is waiting.
-    #[error("too much mail is waiting; try again shortly")]
-    Busy,
+    #[error("too much mail is waiting; try again in {retry_s} s")]
+    Busy {
+        /// Seconds until it may be different.
+        retry_s: u64,
+    },
     /// The mails were not labelled in time.
     #[error("the mails were not labelled within {seconds} s; send fewer in one request")]
     Late {
@@ -105,20 +200,30 @@ pub enum Problem {
     Internal,
 }
 
-/// A problem on the wire.
-#[derive(Serialize)]
-struct Wire {
+/// Why a request is not answered (RFC 9457).
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct Wire {
+    /// `about:blank`: `code` tells problems apart.
     r#type: &'static str,
+    /// The status in words.
     title: &'static str,
+    /// The status.
     status: u16,
+    /// The problem, for programs; it never changes.
     code: &'static str,
+    /// The problem, for people. It holds no text of a mail.
     detail: String,
+    /// The record it is about, from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     record: Option<usize>,
+    /// The field it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<String>,
+    /// The line of the body, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<usize>,
+    /// The column, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     column: Option<usize>,
 }
@@ -130,6 +235,7 @@ impl Problem {
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::MediaType { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
+            Self::Encoding => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding"),
             Self::NotAcceptable => (StatusCode::NOT_ACCEPTABLE, "not_acceptable"),
             Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             Self::ReadTimeout { .. } => (StatusCode::REQUEST_TIMEOUT, "read_timeout"),
@@ -140,10 +246,35 @@ impl Problem {
             Self::Lengths { .. } => (StatusCode::BAD_REQUEST, "unequal_lengths"),
             Self::Field { .. } => (StatusCode::BAD_REQUEST, "invalid_field"),
             Self::NoText { .. } => (StatusCode::BAD_REQUEST, "missing_text"),
-            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            Self::Attributes { .. } => (StatusCode::BAD_REQUEST, "invalid_attributes"),
+            Self::Document { .. } => (StatusCode::BAD_REQUEST, "invalid_document"),
+            Self::Parameter { .. } => (StatusCode::BAD_REQUEST, "invalid_parameter"),
+            Self::TooMany { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_many_mails"),
+            Self::UnknownModel => (StatusCode::NOT_FOUND, "unknown_model"),
+            Self::ModelLoaded => (StatusCode::CONFLICT, "model_loaded"),
+            Self::ModelsFull { .. } => (StatusCode::INSUFFICIENT_STORAGE, "models_full"),
+            Self::ModelUrl { .. } => (StatusCode::BAD_REQUEST, "invalid_model"),
+            Self::Unauthorized { .. } => (StatusCode::UNAUTHORIZED, "unauthorized"),
+            Self::Forbidden { .. } => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
+            Self::UnderWay => (StatusCode::CONFLICT, "under_way"),
+            Self::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
+            Self::UnknownTask { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "unknown_task"),
+            Self::UnknownPrediction => (StatusCode::NOT_FOUND, "unknown_prediction"),
+            Self::StoreAway => (StatusCode::SERVICE_UNAVAILABLE, "store_away"),
+            Self::Busy { .. } => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Self::NoModel => (StatusCode::SERVICE_UNAVAILABLE, "no_model"),
             Self::Late { .. } => (StatusCode::GATEWAY_TIMEOUT, "late"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+        }
+    }
+
+    /// Seconds after which the same request may succeed.
+    pub fn retry_s(&self) -> Option<u64> {
+        match self {
+            Self::RateLimited { retry_s } | Self::Busy { retry_s } => Some(*retry_s),
+            Self::UnderWay | Self::NoModel | Self::StoreAway => Some(1),
+            _ => None,
         }
     }
 
@@ -169,6 +300,16 @@ impl Problem {
                 line = Some(*at);
                 column = (*within > 0).then_some(*within);
             }
+            Self::Document {
+                path,
+                line: at,
+                column: within,
+            } => {
+                field = Some(path.clone());
+                line = Some(*at);
+                column = Some(*within);
+            }
+            Self::Parameter { name, .. } => field = Some((*name).to_owned()),
             _ => {}
         }
         let title = status.canonical_reason().unwrap_or("Error");
@@ -187,19 +328,27 @@ impl Problem {
     }
 }
 
+/// The code of the problem a response tells, for logs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Code(pub &'static str);
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         // A struct of strings and numbers always serialises.
         let body = serde_json::to_vec(&self.wire()).unwrap_or_default();
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = self.kind().0;
+        response.extensions_mut().insert(Code(self.kind().1));
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
-        if self == Self::Busy {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        if let Some(seconds) = self.retry_s() {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if matches!(self, Self::Unauthorized { .. }) {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         // Rather than read on where the end of the request is unknown or far.
         if matches!(

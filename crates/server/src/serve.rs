@@ -1,31 +1,20 @@
 //! Starts, runs and stops the server.
 
-use crate::live::Live;
-use crate::sagemaker::{App, execution_parameters, invocations, ping};
-use crate::{Problem, Settings, log};
+use crate::app::App;
+use crate::connection::{self, Door};
+use crate::gateway::Gateway;
+use crate::{Problem, api, health, kserve, log, metrics, models, sagemaker, tei};
 use axum::Router;
-use axum::middleware::from_fn;
+use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use std::future::Future;
 use std::sync::Arc;
-use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 use tower_http::catch_panic::CatchPanicLayer;
 
 /// Threads that parse and write large bodies.
 const BODY_THREADS: usize = 2;
-
-/// Why a server could not run.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// The threads that serve connections could not be started.
-    #[error("cannot start the server's threads")]
-    Runtime(#[source] std::io::Error),
-    /// The listening socket failed.
-    #[error("cannot serve on the listening socket")]
-    Listen(#[source] std::io::Error),
-}
 
 /// The private endpoint's routes.
 ///
@@ -35,82 +24,120 @@ pub enum ServeError {
 /// | `POST /invocations` | one record per mail |
 /// | `POST /endpoints/{any name}/invocations` | the same, for SageMaker's runtime clients |
 /// | `GET /execution-parameters` | what batch transform may send |
-pub fn router(live: Arc<Live>, settings: Settings) -> Router {
-    Router::new()
-        .route("/ping", get(ping))
-        .route("/invocations", post(invocations))
-        // As SageMaker's runtime clients call an endpoint.
-        .route("/endpoints/{endpoint}/invocations", post(invocations))
-        .route("/execution-parameters", get(execution_parameters))
+/// | `/models`, `/models/{name}`, `/models/{name}/invoke` | SageMaker's multi-model endpoint |
+/// | `/v2/…` | KServe's Open Inference Protocol |
+/// | `POST /predict` (and `/`), `GET /info`, `GET /health` | as text-embeddings-inference answers |
+/// | `GET /health/live`, `GET /health/ready` | whether it lives, whether it should be sent requests |
+/// | `GET /metrics` | Prometheus |
+pub fn private(app: &Arc<App>) -> Router {
+    let routes = Router::new()
+        .route("/ping", get(sagemaker::ping))
+        .route("/invocations", post(sagemaker::invocations))
+        .route("/endpoints/{endpoint}/invocations", post(sagemaker::invocations))
+        .route("/execution-parameters", get(sagemaker::execution_parameters))
+        .route("/models", get(models::list).post(models::load))
+        .route("/models/{name}", get(models::show).delete(models::unload))
+        .route("/models/{name}/invoke", post(models::invoke))
+        .route("/v2", get(kserve::server))
+        .route("/v2/health/live", get(kserve::live))
+        .route("/v2/health/ready", get(kserve::ready))
+        .route("/v2/repository/index", post(kserve::index))
+        .route("/v2/models/{model}", get(kserve::model))
+        .route("/v2/models/{model}/ready", get(kserve::model_ready))
+        .route("/v2/models/{model}/infer", post(kserve::infer))
+        .route("/v2/models/{model}/versions/{version}", get(kserve::model))
+        .route(
+            "/v2/models/{model}/versions/{version}/ready",
+            get(kserve::model_ready),
+        )
+        .route("/v2/models/{model}/versions/{version}/infer", post(kserve::infer))
+        .route("/", get(health::ready).post(tei::predict))
+        .route("/predict", post(tei::predict))
+        .route("/info", get(tei::info))
+        .route("/health", get(health::ready))
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+        .route("/metrics", get(metrics::metrics))
+        .with_state(Arc::clone(app));
+    around(routes, app)
+}
+
+/// The gateway's routes: see its OpenAPI file.
+pub fn public(gateway: &Arc<Gateway>) -> Router {
+    around(api::router(gateway), &gateway.app)
+}
+
+/// What every route has around it.
+fn around(routes: Router, app: &Arc<App>) -> Router {
+    routes
         .fallback(async || Problem::NotFound)
         .method_not_allowed_fallback(async || Problem::Method)
         // The panic's own message may quote what it choked on, so it goes nowhere.
         .layer(CatchPanicLayer::custom(|_| Problem::Internal.into_response()))
-        .layer(from_fn(log::log))
-        .with_state(App { live, settings })
+        .layer(from_fn_with_state(Arc::clone(app), log::log))
+}
+
+/// A socket, and what is behind it.
+pub struct Entrance {
+    /// What it is called in logs and metrics.
+    pub name: &'static str,
+    /// The socket.
+    pub door: Door,
+    /// What is behind it.
+    pub router: Router,
 }
 
 /// Serves until `stop` resolves, then lets open requests finish for `settings.drain_within`.
-///
-/// # Errors
-/// [`ServeError::Listen`] when the socket fails.
-pub async fn serve(
-    listener: TcpListener,
-    live: Arc<Live>,
-    settings: Settings,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), ServeError> {
-    let app = router(live, settings);
-    let (stopping, stopped) = oneshot::channel();
-    let stop = async move {
-        stop.await;
-        tracing::info!(
-            drain_s = settings.drain_within.as_secs(),
-            "stopping: no new requests, open ones may finish"
-        );
-        // Its receiver lives as long as this server.
-        let _ = stopping.send(());
-    };
-    let give_up = async move {
-        // An error means the server ended before it was asked to; then there is nothing to give up.
-        if stopped.await.is_ok() {
-            tokio::time::sleep(settings.drain_within).await;
-        } else {
-            std::future::pending().await
-        }
-    };
-    let served = axum::serve(listener, app).with_graceful_shutdown(stop);
-    tokio::select! {
-        result = served => result.map_err(ServeError::Listen)?,
-        () = give_up => tracing::warn!("stopped with requests still open"),
+pub async fn serve(entrances: Vec<Entrance>, app: Arc<App>, stop: impl Future<Output = ()> + Send + 'static) {
+    let (tell, told) = watch::channel(false);
+    let mut open = tokio::task::JoinSet::new();
+    for Entrance { name, door, router } in entrances {
+        open.spawn(connection::serve(
+            door,
+            name,
+            router,
+            Arc::clone(&app),
+            told.clone(),
+        ));
+    }
+    stop.await;
+    let within = app.settings.drain_within;
+    tracing::info!(
+        drain_s = within.as_secs(),
+        "stopping: no new requests, open ones may finish"
+    );
+    app.drain();
+    // The doors have ended where nobody listens.
+    let _ = tell.send(true);
+    let all = async { while open.join_next().await.is_some() {} };
+    if tokio::time::timeout(within, all).await.is_err() {
+        tracing::warn!("stopped with requests still open");
     }
     tracing::info!("stopped");
-    Ok(())
 }
 
-/// Serves on a bound socket until the process is told to stop (SIGTERM, SIGINT), blocking this thread; `beside` runs with it.
+/// Serves until the process is told to stop (SIGTERM, SIGINT), blocking this thread. `open` opens the doors on the threads that will
+/// serve them; `beside` runs with them.
 ///
 /// # Errors
-/// [`ServeError`] when threads or socket fail.
-pub fn run(
-    listener: std::net::TcpListener,
-    live: Arc<Live>,
-    settings: Settings,
+/// That of the system when the threads cannot be started, or what `open` says.
+pub fn run<E: From<std::io::Error>>(
+    app: Arc<App>,
+    open: impl Future<Output = Result<Vec<Entrance>, E>>,
     beside: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), ServeError> {
+) -> Result<(), E> {
     // Connections want little of a processor, and what they want must not compete with the queue's workers: a thread
     // that serves all of them, and few for bodies that take long to read or write.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .max_blocking_threads(BODY_THREADS)
         .enable_all()
-        .build()
-        .map_err(ServeError::Runtime)?;
+        .build()?;
     let result = runtime.block_on(async {
-        listener.set_nonblocking(true).map_err(ServeError::Listen)?;
-        let listener = TcpListener::from_std(listener).map_err(ServeError::Listen)?;
+        let entrances = open.await?;
         tokio::spawn(beside);
-        serve(listener, live, settings, stop_signal()).await
+        serve(entrances, app, stop_signal()).await;
+        Ok(())
     });
     // Requests that outlived the draining are not waited for.
     runtime.shutdown_background();

@@ -1,223 +1,16 @@
-//! The private endpoint over real connections, with a model of ten lines behind it.
+//! The private endpoint over real connections.
 
 #![allow(clippy::unwrap_used, reason = "a test's own sockets and answers")]
 
-use poststelle_labels::{Label, Schema, Task, TaskName};
-use poststelle_mail::{Cleaner, Profile};
-use poststelle_measure::Bands;
-use poststelle_nn::Logits;
-use poststelle_nn::bundle::Encoded;
-use poststelle_predict::{Classify, Limits, ModelError, Policy, Predictor, TaskPolicy};
-use poststelle_server::{Live, Settings, serve};
+mod world;
+
+use poststelle_predict::Limits;
+use poststelle_server::Settings;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::Arc;
+use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
-
-/// Scores a label 4 for each time a text names it. Some words make it slow, or break.
-struct Naming(Schema);
-
-impl Naming {
-    fn new() -> Self {
-        let task = |name: &str, labels: Vec<String>| {
-            Task::new(
-                TaskName::new(name),
-                None,
-                labels.into_iter().map(Label::named).collect(),
-            )
-            .unwrap()
-        };
-        let queue = task("queue", vec!["tax".into(), "trade".into()]);
-        let number = task("number", (0..100).map(|number| format!("n{number:02}")).collect());
-        Self(Schema::new(1, vec![queue, number]).unwrap())
-    }
-}
-
-impl Classify for Naming {
-    fn schema(&self) -> &Schema {
-        &self.0
-    }
-
-    fn encode(&self, texts: Vec<String>) -> Result<Vec<Encoded>, ModelError> {
-        Ok(texts.into_iter().map(|text| Encoded::new(text, None)).collect())
-    }
-
-    fn logits(&self, texts: &[&Encoded]) -> Result<Vec<Logits>, ModelError> {
-        let texts: Vec<&str> = texts.iter().map(|one| one.text()).collect();
-        assert!(!texts.iter().any(|text| text.contains("explode")), "told to");
-        if texts.iter().any(|text| text.contains("slowly")) {
-            std::thread::sleep(Duration::from_millis(300));
-        }
-        if texts.iter().any(|text| text.contains("for ages")) {
-            std::thread::sleep(Duration::from_secs(3));
-        }
-        let score = |task: &Task| {
-            let values = texts.iter().flat_map(|text| {
-                task.labels()
-                    .iter()
-                    .map(|label| 4.0 * text.matches(&label.name).count() as f32)
-            });
-            Logits::new(texts.len(), task.len(), values.collect())
-        };
-        Ok(self.0.tasks().iter().map(score).collect())
-    }
-}
-
-/// A running server; dropping it stops it.
-struct Server {
-    address: SocketAddr,
-    runtime: Option<tokio::runtime::Runtime>,
-    stop: Option<tokio::sync::oneshot::Sender<()>>,
-    served: Option<tokio::task::JoinHandle<()>>,
-}
-
-impl Server {
-    fn start(settings: Settings) -> Self {
-        let naming = Naming::new();
-        let bands = Bands {
-            auto: Some(0.9),
-            suggest: Some(0.6),
-        };
-        let policy = Policy::new(naming.schema(), |_| {
-            Some(TaskPolicy {
-                temperature: 1.0,
-                bands,
-            })
-        })
-        .unwrap();
-        let predictor = Arc::new(Predictor::new(naming, Cleaner::new(Profile::Request), policy));
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap();
-        let listener = runtime
-            .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
-            .unwrap();
-        let address = listener.local_addr().unwrap();
-        let (stop, stopped) = tokio::sync::oneshot::channel();
-        let served = runtime.spawn(async move {
-            let live = Live::fixed(predictor, settings.queue);
-            serve(listener, live, settings, async { drop(stopped.await) })
-                .await
-                .unwrap();
-        });
-        Self {
-            address,
-            runtime: Some(runtime),
-            stop: Some(stop),
-            served: Some(served),
-        }
-    }
-
-    fn plain() -> Self {
-        Self::start(Settings::default())
-    }
-
-    fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        stream
-    }
-
-    fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n");
-        for (name, value) in headers {
-            head += &format!("{name}: {value}\r\n");
-        }
-        head += &format!("Content-Length: {}\r\n\r\n", body.len());
-        let mut stream = self.connect();
-        stream.write_all(head.as_bytes()).unwrap();
-        stream.write_all(body).unwrap();
-        Answer::read(stream)
-    }
-
-    fn post(&self, content: &str, body: impl AsRef<[u8]>) -> Answer {
-        self.send(
-            "POST",
-            "/invocations",
-            &[("Content-Type", content)],
-            body.as_ref(),
-        )
-    }
-
-    /// What every test ends with: it still answers.
-    fn is_alive(&self) {
-        assert_eq!(self.send("GET", "/ping", &[], b"").status, 200);
-        let answer = self.post("application/json", r#"[{"id":"last","body":"trade n07"}]"#);
-        assert_eq!(answer.json()[0]["number"], "n07");
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let (Some(runtime), Some(served)) = (self.runtime.take(), self.served.take()) {
-            let ended = runtime.block_on(served);
-            runtime.shutdown_background();
-            if !std::thread::panicking() {
-                ended.unwrap();
-            }
-        }
-    }
-}
-
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
-}
-
-impl Answer {
-    /// Reads one answer up to the end of the connection.
-    fn read(mut stream: TcpStream) -> Self {
-        let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes).unwrap();
-        let text = String::from_utf8(bytes).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Self {
-            status,
-            head: head.to_ascii_lowercase(),
-            body: body.into(),
-        }
-    }
-
-    fn json(&self) -> Value {
-        assert_eq!(self.status, 200, "{}", self.body);
-        assert!(
-            self.head.contains("content-type: application/json"),
-            "{}",
-            self.head
-        );
-        serde_json::from_str(&self.body).unwrap()
-    }
-
-    /// The problem it tells of, after checking status and code.
-    #[track_caller]
-    fn problem(&self, status: u16, code: &str) -> Value {
-        assert_eq!(self.status, status, "{}", self.body);
-        assert!(
-            self.head.contains("content-type: application/problem+json"),
-            "{}",
-            self.head
-        );
-        let problem: Value = serde_json::from_str(&self.body).unwrap();
-        assert_eq!(
-            (&problem["code"], &problem["status"]),
-            (&json!(code), &json!(status))
-        );
-        assert!(
-            !self.body.contains("secret"),
-            "mail text in an error: {}",
-            self.body
-        );
-        problem
-    }
-}
-
-const JSON: &str = "application/json";
+use world::{Answer, JSON, Server};
 
 #[test]
 fn answers_ping_and_execution_parameters() {
@@ -234,9 +27,9 @@ fn answers_ping_and_execution_parameters() {
     let parameters = server.send("GET", "/execution-parameters", &[], b"").json();
     assert_eq!(
         parameters,
-        json!({"MaxConcurrentTransforms": 2, "BatchStrategy": "MULTI_RECORD", "MaxPayloadInMB": 64})
+        json!({"MaxConcurrentTransforms": 2, "BatchStrategy": "MULTI_RECORD", "MaxPayloadInMB": 50})
     );
-    server.send("GET", "/", &[], b"").problem(404, "not_found");
+    server.send("GET", "/nothing", &[], b"").problem(404, "not_found");
     server
         .send("GET", "/invocations", &[], b"")
         .problem(405, "method_not_allowed");
@@ -266,6 +59,7 @@ fn both_shapes_of_json_get_the_same_answer() {
         "number",
         "number_confidence",
         "number_decision",
+        "scope",
     ];
     assert_eq!(keys, expected);
     assert_eq!(
@@ -316,7 +110,7 @@ fn reads_and_writes_lines_and_tables() {
     let mut lines = table.body.lines();
     assert_eq!(
         lines.next(),
-        Some("id,queue,queue_confidence,queue_decision,number,number_confidence,number_decision")
+        Some("id,queue,queue_confidence,queue_decision,number,number_confidence,number_decision,scope,error")
     );
     assert!(lines.next().unwrap().starts_with("7,tax,0.98"), "{}", table.body);
     server.is_alive();
@@ -431,10 +225,10 @@ fn broken_bodies_are_told_where_and_never_quoted() {
         .post("text/csv", b"body\nGr\xfc\xdfe secret\n")
         .problem(400, "not_utf8");
     server
-        .post("text/csv", "id,body\n1,secret\n2\n")
+        .post("text/csv", "id,body\n2\n")
         .problem(400, "unequal_lengths");
     let lines = server
-        .post("application/x-ndjson", "{\"body\":\"\"}\n{\"body\":\"secret\n")
+        .post("application/x-ndjson", "\n{\"body\":\"secret\n")
         .problem(400, "malformed");
     assert_eq!(lines["line"], 2);
     server.post(JSON, "\"secret\"").problem(400, "unknown_shape");
@@ -443,9 +237,9 @@ fn broken_bodies_are_told_where_and_never_quoted() {
         .problem(400, "unequal_lengths");
     assert_eq!(lists["field"], "body");
     let field = server
-        .post(JSON, r#"[{"body":"x"},{"body":{"secret":1}}]"#)
+        .post(JSON, r#"[{"body":{"secret":1}}]"#)
         .problem(400, "invalid_field");
-    assert_eq!((&field["record"], &field["field"]), (&json!(1), &json!("body")));
+    assert_eq!((&field["record"], &field["field"]), (&json!(0), &json!("body")));
     let missing = server
         .post(JSON, r#"[{"id":"secret","text":"secret"}]"#)
         .problem(400, "missing_text");
@@ -575,4 +369,315 @@ fn stopping_lets_open_requests_finish_and_gives_up_on_endless_ones() {
     write!(&open, "POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
     std::thread::sleep(Duration::from_millis(100));
     drop(endless);
+}
+
+#[test]
+fn what_is_wrong_with_one_record_fails_no_other() {
+    let server = Server::plain();
+    let answer = server
+        .post(JSON, r#"[{"id":1,"body":"tax n01"},{"id":2,"body":{"secret":1}},{"id":3,"x":"secret"},{"id":4,"body":"trade"}]"#)
+        .json();
+    assert_eq!(
+        (&answer[0]["number"], &answer[3]["queue"]),
+        (&json!("n01"), &json!("trade"))
+    );
+    assert_eq!(
+        (&answer[1]["id"], &answer[1]["error"]["code"]),
+        (&json!(2), &json!("invalid_field"))
+    );
+    assert_eq!(answer[2]["error"]["code"], "missing_text");
+    assert!(!answer.to_string().contains("secret"));
+    let lines = server.send(
+        "POST",
+        "/invocations",
+        &[("Content-Type", "application/jsonlines"), ("Accept", "text/csv")],
+        b"{\"id\":1,\"body\":\"tax\"}\n{\"id\":2,\n{\"id\":3,\"body\":\"trade\"}\n",
+    );
+    let rows: Vec<&str> = lines.body.lines().collect();
+    assert_eq!(rows.len(), 4, "{}", lines.body);
+    assert!(
+        rows[2].ends_with(",malformed") && rows[3].starts_with("3,trade,"),
+        "{}",
+        lines.body
+    );
+}
+
+#[test]
+fn answers_come_as_columns_too() {
+    let server = Server::plain();
+    let headers = [
+        ("Content-Type", JSON),
+        ("Accept", "application/json; shape=columns"),
+    ];
+    let body = r#"[{"id":"a","body":"tax"},{"id":"b","x":1},{"id":"c","body":"trade"}]"#;
+    let answer = server
+        .send("POST", "/invocations", &headers, body.as_bytes())
+        .json();
+    assert_eq!(answer["id"], json!(["a", "b", "c"]));
+    assert_eq!(answer["queue"], json!(["tax", null, "trade"]));
+    assert_eq!(
+        (&answer["error"][0], &answer["error"][1]["code"]),
+        (&Value::Null, &json!("missing_text"))
+    );
+    let lists = answer.as_object().unwrap().values();
+    assert!(
+        lists.into_iter().all(|list| list.as_array().unwrap().len() == 3),
+        "{answer}"
+    );
+}
+
+#[test]
+fn a_table_without_header_is_answered_by_one() {
+    let server = Server::plain();
+    let headers = [
+        ("Content-Type", "text/csv; header=absent"),
+        ("Accept", "text/csv"),
+    ];
+    let answer = server.send("POST", "/invocations", &headers, b"1,tax,n01\n2,trade,n02\n");
+    assert_eq!(
+        answer.header("content-type"),
+        Some("text/csv; charset=utf-8; header=absent")
+    );
+    let rows: Vec<&str> = answer.body.lines().collect();
+    assert!(
+        rows.len() == 2 && rows[0].starts_with("1,tax,"),
+        "{}",
+        answer.body
+    );
+}
+
+#[test]
+fn batch_transform_answers_each_line_by_a_line() {
+    let server = Server::start(Settings {
+        batch_transform: true,
+        ..Settings::default()
+    });
+    let ask = |content: &str, accept: &str, body: &str| {
+        server.send(
+            "POST",
+            "/invocations",
+            &[("Content-Type", content), ("Accept", accept)],
+            body.as_bytes(),
+        )
+    };
+    let single = ask("application/jsonlines", "application/jsonlines", "{\"id\":1}");
+    assert_eq!(single.status, 200, "a wrong record fails no job");
+    assert!(
+        single.body.contains("missing_text") && !single.body.contains('\n'),
+        "{}",
+        single.body
+    );
+    let table = ask("text/csv", "text/csv", "1,tax,n01\n2,trade\n");
+    assert_eq!(table.body.lines().count(), 2, "{}", table.body);
+    let with_header = ask("text/csv", "text/csv", "id,body\n1,tax\n");
+    assert!(with_header.body.starts_with("id,queue,") && with_header.body.lines().count() == 2);
+}
+
+#[test]
+fn custom_attributes_come_back_and_ask_for_more() {
+    let server = Server::plain();
+    let ask = |attributes: &str| {
+        let headers = [
+            ("Content-Type", JSON),
+            ("X-Amzn-SageMaker-Custom-Attributes", attributes),
+        ];
+        let mail = json!([{"id": 1, "subject": "tax", "body": "number n01.\n\nMany thanks.\n\n-- \nAnna"}]);
+        server.send("POST", "/invocations", &headers, mail.to_string().as_bytes())
+    };
+    let plain = ask("trace=7");
+    let attributes = plain.header("x-amzn-sagemaker-custom-attributes");
+    assert_eq!(attributes, Some("trace=7,schema_version=1"));
+    assert!(plain.json()[0].get("text").is_none());
+    let told = ask("trace=7; include=top+text+cuts+evidence").json();
+    assert_eq!(told[0]["queue_top"][0]["label"], "tax");
+    assert_eq!(told[0]["text"], "tax\nnumber n01.\n\nMany thanks.");
+    assert_eq!(told[0]["cuts"][0]["kind"], "signature");
+    let evidence = told[0]["evidence"].as_array().unwrap();
+    let heaviest = |task: &str| {
+        let weight = |part: &&Value| part["weights"][task].as_f64().unwrap();
+        evidence
+            .iter()
+            .max_by(|a, b| weight(a).total_cmp(&weight(b)))
+            .unwrap()["text"]
+            .clone()
+    };
+    assert_eq!(
+        (heaviest("queue"), heaviest("number")),
+        (json!("tax"), json!("number n01."))
+    );
+    ask("include=secret").problem(400, "invalid_attributes");
+    ask(&"x".repeat(1025)).problem(400, "invalid_attributes");
+}
+
+#[test]
+fn a_client_may_ask_for_less_patience() {
+    let server = Server::plain();
+    let headers = [("Content-Type", JSON), ("Prefer", "respond-async, wait=0")];
+    server
+        .send("POST", "/invocations", &headers, br#"[{"body":"slowly"}]"#)
+        .problem(504, "late");
+    let headers = [("Content-Type", JSON), ("Prefer", "wait=soon")];
+    server
+        .send("POST", "/invocations", &headers, b"[]")
+        .problem(400, "invalid_parameter");
+}
+
+#[test]
+fn bodies_take_no_more_memory_than_planned() {
+    let server = Server::start(Settings {
+        bodies_bytes: 100_000,
+        ..Settings::default()
+    });
+    // Announced and never sent: its share is taken.
+    let mut held = server.connect();
+    let head = "POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 90000\r\n\r\n[";
+    held.write_all(head.as_bytes()).unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    let refused = server.post(JSON, json!([{"body": "x".repeat(20_000)}]).to_string());
+    refused.problem(503, "busy");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    drop(held);
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(
+        server
+            .post(JSON, json!([{"body": "x".repeat(20_000)}]).to_string())
+            .status,
+        200
+    );
+}
+
+#[test]
+fn header_bombs_and_slow_heads_end_their_connection_alone() {
+    let server = Server::start(Settings {
+        head_within: Duration::from_millis(300),
+        ..Settings::default()
+    });
+    let many = (0..200).map(|n| format!("X-{n}: y\r\n")).collect::<String>();
+    let long = format!("X-Long: {}\r\n", "y".repeat(400_000));
+    for bomb in [many, long] {
+        let mut stream = server.connect();
+        let _ = stream.write_all(format!("GET /ping HTTP/1.1\r\nHost: x\r\n{bomb}\r\n").as_bytes());
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer);
+        assert!(
+            answer.is_empty() || answer.starts_with("HTTP/1.1 431"),
+            "{answer}"
+        );
+    }
+    let mut slow = server.connect();
+    slow.write_all(b"GET /ping HTTP/1.1\r\nHost").unwrap();
+    let mut answer = Vec::new();
+    let _ = slow.read_to_end(&mut answer);
+    assert!(answer.is_empty(), "the connection ended without an answer");
+    server.is_alive();
+}
+
+#[test]
+fn connections_beyond_the_limit_wait() {
+    let server = Server::start(Settings {
+        connections: 2,
+        ..Settings::default()
+    });
+    let (first, second) = (server.connect(), server.connect());
+    std::thread::sleep(Duration::from_millis(50));
+    let waiting = std::thread::scope(|scope| {
+        let asked = scope.spawn(|| server.send("GET", "/ping", &[], b"").status);
+        std::thread::sleep(Duration::from_millis(200));
+        assert!(!asked.is_finished(), "there is no place for a third");
+        drop((first, second));
+        asked.join().unwrap()
+    });
+    assert_eq!(waiting, 200);
+}
+
+#[test]
+fn a_reader_who_takes_nothing_loses_the_connection() {
+    let server = Server::start(Settings {
+        write_within: Duration::from_millis(300),
+        ..Settings::default()
+    });
+    let mails: Vec<Value> = (0..30_000).map(|id| json!({"id": id, "body": "tax"})).collect();
+    let body = Value::from(mails).to_string();
+    let mut stream = server.connect();
+    write!(stream, "POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len()).unwrap();
+    stream.write_all(body.as_bytes()).unwrap();
+    // Far more than the buffers between take; nothing is read until the server has given up.
+    let open = || metric(&server, "poststelle_connections{door=\"private\"}");
+    let begun = std::time::Instant::now();
+    while open() > 1.0 {
+        assert!(
+            begun.elapsed() < Duration::from_secs(30),
+            "the connection is still open"
+        );
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    server.is_alive();
+}
+
+/// A metric's value, the connection that asks included.
+fn metric(server: &Server, name: &str) -> f64 {
+    let text = server.send("GET", "/metrics", &[], b"").body;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("{name} is not among the metrics"))
+        .parse()
+        .unwrap()
+}
+
+#[test]
+fn metrics_tell_of_requests_mails_and_decisions() {
+    let server = Server::plain();
+    server
+        .post(JSON, r#"[{"body":"tax"},{"body":""},{"x":1}]"#)
+        .json();
+    server
+        .post("text/plain", "x")
+        .problem(415, "unsupported_media_type");
+    let metric = |name: &str| metric(&server, name);
+    assert_eq!(metric("poststelle_request_total{route=\"/invocations\"}"), 2.0);
+    assert_eq!(
+        metric("poststelle_request_failure_total{route=\"/invocations\",status=\"415\"}"),
+        1.0
+    );
+    assert_eq!(metric("poststelle_mail_total{scope=\"empty\",version=\"\"}"), 1.0);
+    assert_eq!(
+        metric("poststelle_answer_total{decision=\"auto\",task=\"queue\",version=\"\"}"),
+        1.0
+    );
+    assert_eq!(metric("poststelle_record_error_total"), 1.0);
+    assert_eq!(metric("poststelle_ready"), 1.0);
+    assert!(metric("poststelle_request_inference_duration_seconds_count") >= 1.0);
+}
+
+#[test]
+fn health_readiness_and_liveness_are_apart() {
+    let server = Server::of(poststelle_server::App::new(Settings::default()), |_| Vec::new());
+    for (path, status) in [
+        ("/health/live", 200),
+        ("/health/ready", 503),
+        ("/health", 503),
+        ("/ping", 503),
+        ("/v2/health/live", 200),
+        ("/v2/health/ready", 503),
+    ] {
+        assert_eq!(server.send("GET", path, &[], b"").status, status, "{path}");
+    }
+    server.post(JSON, "[{\"body\":\"tax\"}]").problem(503, "no_model");
+    server.app.live.serve(None, world::predictor());
+    assert_eq!(server.send("GET", "/health/ready", &[], b"").status, 200);
+    server.is_alive();
+}
+
+#[test]
+fn a_request_keeps_its_name_and_a_strange_one_gets_another() {
+    let server = Server::plain();
+    let id = |sent: &str| {
+        let answer = server.send("GET", "/ping", &[("X-Request-Id", sent)], b"");
+        answer.header("x-request-id").unwrap().to_owned()
+    };
+    assert_eq!(id("crm-4711.a:b_c"), "crm-4711.a:b_c");
+    for strange in ["a b", "<script>", &"x".repeat(129), ""] {
+        assert_ne!(id(strange), strange);
+    }
 }

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::output::Output;
 use poststelle_measure::{Seed, report};
 use poststelle_nn::bundle::Bundle;
-use poststelle_server::{Live, Settings};
+use poststelle_server::{App, Settings};
 use poststelle_train::Recipe;
 use poststelle_train::recipe::Kind;
 use serde_json::json;
@@ -144,9 +144,9 @@ pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
     let endpoint = production::deploy(&at, &bundle, mails, Seed(seed), out)?;
 
     step(out, begun, "serving the endpoint and sending a mail over HTTP");
-    let live = Live::new(Settings::default().queue);
-    let following = Arc::clone(&live);
-    let follow = serve::follow(&at, endpoint, Precision::default())?;
+    let app = App::new(Settings::default());
+    let following = Arc::clone(&app.live);
+    let follow = serve::follow(&at, endpoint, serve::opens(Precision::default()))?;
     let beside = async move {
         match follow.await {
             Ok(follow) => follow.run(following).await,
@@ -154,7 +154,7 @@ pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
         }
     };
     let request = json!([{ "id": "demo-1", "raw": MAIL }]);
-    let (version, answer) = ask(live, beside, &request)?;
+    let (version, answer) = ask(app, beside, &request)?;
     out.note(indent(MAIL));
     out.note(format!("answer of {}:", version.unwrap_or_default()));
     out.text(&format!(

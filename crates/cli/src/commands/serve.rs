@@ -1,25 +1,29 @@
-//! `serve`: the private endpoint.
+//! `serve`: the private endpoint, and the gateway before it.
+
+mod gateway;
+mod logs;
 
 use crate::commands::predict::{Precision, open_bundle};
 use crate::commands::train::Container;
 use crate::context::{Context, Wall, Where, open};
 use crate::failure::{Failure, Kind};
 use crate::output::Output;
-use clap::ValueEnum;
+use logs::Log;
 use poststelle_lifecycle::EndpointName;
-use poststelle_server::{Follow, Live, Settings, run as run_server};
-use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use poststelle_server::{App, Door, Entrance, Follow, Models, Opens, Settings, private, run as run_server};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tracing_subscriber::EnvFilter;
 
 /// Answer mails over HTTP
 ///
-/// Speaks SageMaker's contract: GET /ping, POST /invocations (JSON, JSON Lines, CSV), GET /execution-parameters.
-/// With --endpoint it serves what `deploy` and approvals want served there, and switches without dropping a request.
+/// Speaks SageMaker's contract (GET /ping, POST /invocations in JSON, JSON Lines or CSV, GET /execution-parameters, multi-model
+/// routes), KServe's Open Inference Protocol v2 and text-embeddings-inference's /predict; GET /metrics is for Prometheus.
+/// With --endpoint it serves what `deploy` and approvals want served there, and switches without dropping a request. With
+/// --gateway it opens the environment's public gateway (/v1) beside it, with keys, limits and feedback.
 /// SIGTERM and SIGINT let open requests finish. Logs go to standard error; POSTSTELLE_LOG sets what is logged
-/// (default `info`).
+/// (default `info`). Traces go where OTEL_EXPORTER_OTLP_ENDPOINT says.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -32,15 +36,30 @@ pub struct Args {
     /// Follow an endpoint of the environment instead: serve what is deployed to it
     #[arg(long, value_name = "NAME", conflicts_with = "bundle")]
     endpoint: Option<EndpointName>,
+    /// Open the environment's gateway, too, as `[env.NAME.gateway]` says
+    #[arg(long)]
+    gateway: bool,
     /// Address to listen on; 0.0.0.0 for all [default: 127.0.0.1]
     #[arg(long, value_name = "IP")]
     host: Option<IpAddr>,
     /// Port to listen on, 0 for any free one [default: SAGEMAKER_BIND_TO_PORT, else 8080]
     #[arg(long)]
     port: Option<u16>,
+    /// Unix socket to listen on instead
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["host", "port"])]
+    socket: Option<PathBuf>,
+    /// Load and unload the bundles below this folder by request, as SageMaker's multi-model endpoints do
+    #[arg(long, value_name = "FOLDER")]
+    models: Option<PathBuf>,
+    /// Bundles loaded by request at one time, at most
+    #[arg(long, value_name = "N", default_value_t = 16, requires = "models", value_parser = clap::value_parser!(u16).range(1..))]
+    max_models: u16,
     /// Largest request body, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1024))]
     max_body: u32,
+    /// Seconds in which a request is answered, or not at all [default: 60; 900 in batch transform]
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    answer_within: Option<u32>,
     /// Threads that clean and compute [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
     workers: Option<u16>,
@@ -48,19 +67,11 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(16..=65_536))]
     batch_tokens: u32,
     /// How to write logs
-    #[arg(long, value_enum, default_value_t = Log::Text)]
+    #[arg(long, value_enum, default_value_t)]
     log: Log,
     /// What the encoder computes in
     #[arg(long, value_enum, default_value_t)]
     precision: Precision,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Log {
-    /// Lines for people
-    Text,
-    /// JSON objects for collectors
-    Json,
 }
 
 pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
@@ -68,70 +79,194 @@ pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
         at,
         bundle,
         endpoint,
+        gateway,
         host,
         port,
+        socket,
+        models,
+        max_models,
         max_body,
+        answer_within,
         workers,
         batch_tokens,
         log,
         precision,
     } = args;
-    let port = match port {
-        Some(port) => port,
-        None => port_from_environment()?,
-    };
-    start_logs(log)?;
-    let (bundle, host) = match (bundle, &endpoint) {
-        (None, None) => {
+    let _traces = logs::start(log)?;
+    let models = models.or_else(|| is_true("SAGEMAKER_MULTI_MODEL").then(Container::models));
+    let (bundle, endpoint, host) = match (bundle, endpoint) {
+        (None, None) if models.is_some() && is_true("SAGEMAKER_MULTI_MODEL") => {
+            (None, None, host.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))
+        }
+        (None, None) if models.is_none() => {
             let model = Container::model().ok_or_else(|| Failure {
                 kind: Kind::Misused,
                 message: "`serve` needs a bundle, or --endpoint".to_owned(),
                 hint: Some("`poststelle serve BUNDLE`".to_owned()),
             })?;
-            (Some(model), host.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))
+            (
+                Some(model),
+                None,
+                host.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+            )
         }
-        (bundle, _) => (bundle, host.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))),
+        (bundle, endpoint) => (bundle, endpoint, host.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))),
     };
-    let listener = TcpListener::bind((host, port)).map_err(|error| {
-        Failure::misused(error).hint(format!(
-            "{host}:{port} cannot be listened on; choose another --port"
-        ))
-    })?;
-    let address = listener.local_addr()?;
+    let socket = match socket {
+        Some(path) => Socket::unix(&path)?,
+        None => Socket::tcp(host, port.map_or_else(port_from_environment, Ok)?)?,
+    };
+    let batch_transform = is_true("SAGEMAKER_BATCH");
+    let within = answer_within.unwrap_or(if batch_transform {
+        BATCH_WITHIN_S
+    } else {
+        ONLINE_WITHIN_S
+    });
     let mut settings = Settings {
         body_bytes: (max_body as usize) << 20,
+        batch_transform,
+        answer_within: Duration::from_secs(within.into()),
         ..Settings::default()
     };
+    settings.bodies_bytes = settings.bodies_bytes.max(2 * settings.body_bytes);
     settings.queue.waiting_bytes = settings.queue.waiting_bytes.max(2 * settings.body_bytes);
     settings.queue.batch_tokens = batch_tokens as usize;
     if let Some(workers) = workers {
         settings.queue.workers = workers.into();
     }
-    let answers = format!("answers on http://{address}/invocations");
-    match (bundle, endpoint) {
-        (Some(bundle), _) => {
-            let opened = open_bundle(&bundle, precision)?;
-            out.note(format!("{} {answers}", bundle.display()));
-            let live = Live::fixed(Arc::new(opened.predictor), settings.queue);
-            run_server(listener, live, settings, std::future::pending()).map_err(Failure::broken)
-        }
-        (None, Some(endpoint)) => {
-            let live = Live::new(settings.queue);
-            let follow = follow(&at, endpoint.clone(), precision)?;
-            let following = Arc::clone(&live);
-            let beside = async move {
-                match follow.await {
-                    Ok(follow) => follow.run(following).await,
-                    Err(failure) => {
-                        tracing::error!(error = %failure, "cannot open the environment; nothing is served")
-                    }
-                }
-            };
-            out.note(format!("endpoint {endpoint} of `{}` {answers}", at.name()));
-            run_server(listener, live, settings, beside).map_err(Failure::broken)
-        }
-        (None, None) => unreachable!("one of both was found"),
+    if let Some(name) = endpoint.as_ref() {
+        settings.model_name = name.to_string();
     }
+    let opens = opens(precision);
+    let app = match models {
+        Some(folder) => App::with_models(
+            settings,
+            Models::new(folder, max_models.into(), Arc::clone(&opens)),
+        ),
+        None => App::new(settings),
+    };
+    let what = match (&bundle, &endpoint) {
+        (Some(bundle), _) => {
+            let opened = open_bundle(bundle, precision)?;
+            app.live.serve(None, Arc::new(opened.predictor));
+            bundle.display().to_string()
+        }
+        (None, Some(endpoint)) => format!("endpoint {endpoint} of `{}`", at.name()),
+        (None, None) => "what is loaded".to_owned(),
+    };
+    let following = match endpoint {
+        Some(endpoint) => Some(follow(&at, endpoint, opens)?),
+        None => None,
+    };
+    let gateway = gateway.then(|| gateway::Opening::of(&at)).transpose()?;
+    out.note(format!("{what} answers on {}", socket.url()));
+    if let Some(gateway) = &gateway {
+        out.note(format!("its gateway answers on {}", gateway.url()));
+    }
+    let live = Arc::clone(&app.live);
+    let beside = async move {
+        match following {
+            None => std::future::pending().await,
+            Some(follow) => match follow.await {
+                Ok(follow) => follow.run(live).await,
+                Err(failure) => {
+                    tracing::error!(error = %failure, "cannot open the environment; nothing is served");
+                }
+            },
+        }
+    };
+    let served = Arc::clone(&app);
+    let open = async move {
+        let mut entrances = vec![Entrance {
+            name: "private",
+            door: socket.open()?,
+            router: private(&served),
+        }];
+        if let Some(gateway) = gateway {
+            entrances.push(gateway.open(served).await?);
+        }
+        Ok::<_, Failure>(entrances)
+    };
+    run_server(app, open, beside)
+}
+
+/// Seconds in which a request is answered, unless told otherwise: what SageMaker waits for an answer.
+const ONLINE_WITHIN_S: u32 = 60;
+/// The same in batch transform, whose requests hold a piece of a file.
+const BATCH_WITHIN_S: u32 = 15 * 60;
+
+/// A socket that is bound, so that a wrong address ends the command at once.
+enum Socket {
+    Tcp(TcpListener, SocketAddr),
+    #[cfg(unix)]
+    Unix(std::os::unix::net::UnixListener, PathBuf),
+}
+
+impl Socket {
+    fn tcp(host: IpAddr, port: u16) -> Result<Self, Failure> {
+        let listener = TcpListener::bind((host, port)).map_err(|error| {
+            Failure::misused(error).hint(format!(
+                "{host}:{port} cannot be listened on; choose another --port"
+            ))
+        })?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        Ok(Self::Tcp(listener, address))
+    }
+
+    /// A Unix socket for this user and group; one that a killed server left behind is replaced.
+    #[cfg(unix)]
+    fn unix(path: &Path) -> Result<Self, Failure> {
+        use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+        use std::os::unix::net::{UnixListener, UnixStream};
+        let said = |error: std::io::Error| {
+            Failure::misused(error).hint(format!(
+                "`{}` cannot be listened on; choose another --socket",
+                path.display()
+            ))
+        };
+        let left = path
+            .symlink_metadata()
+            .is_ok_and(|about| about.file_type().is_socket());
+        if left && UnixStream::connect(path).is_err() {
+            std::fs::remove_file(path).map_err(said)?;
+        }
+        let listener = UnixListener::bind(path).map_err(said)?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660)).map_err(said)?;
+        listener.set_nonblocking(true)?;
+        Ok(Self::Unix(listener, path.to_path_buf()))
+    }
+
+    #[cfg(not(unix))]
+    fn unix(_: &Path) -> Result<Self, Failure> {
+        Err(Failure::refused("this system has no Unix sockets"))
+    }
+
+    fn url(&self) -> String {
+        match self {
+            Self::Tcp(_, address) => format!("http://{address}/invocations"),
+            #[cfg(unix)]
+            Self::Unix(_, path) => format!("unix:{}", path.display()),
+        }
+    }
+
+    /// The door, on the threads that serve it.
+    fn open(self) -> Result<Door, Failure> {
+        Ok(match self {
+            Self::Tcp(listener, _) => Door::Tcp(tokio::net::TcpListener::from_std(listener)?),
+            #[cfg(unix)]
+            Self::Unix(listener, _) => Door::Unix(tokio::net::UnixListener::from_std(listener)?),
+        })
+    }
+}
+
+/// What opens a bundle's directory to answer with.
+pub fn opens(precision: Precision) -> Opens {
+    Arc::new(move |folder: &Path| {
+        open_bundle(folder, precision)
+            .map(|opened| opened.predictor)
+            .map_err(|failure| failure.to_string())
+    })
 }
 
 /// Time between two looks at what an endpoint should serve.
@@ -142,7 +277,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 pub fn follow(
     at: &Where,
     endpoint: EndpointName,
-    precision: Precision,
+    opens: Opens,
 ) -> Result<impl Future<Output = Result<Follow, Failure>> + Send + use<>, Failure> {
     let Context {
         config,
@@ -150,16 +285,11 @@ pub fn follow(
         environment: settings,
         trusted,
         ..
-    } = at.clone().open()?;
+    } = at.clone().unattended().open()?;
     let behaviour = settings.endpoint.get(&endpoint).cloned().unwrap_or_default();
     let cache = match &behaviour.cache {
         Some(cache) => config.path(cache),
         None => std::env::temp_dir().join(format!("poststelle-{environment}-{endpoint}")),
-    };
-    let opens = move |folder: &Path| {
-        open_bundle(folder, precision)
-            .map(|opened| opened.predictor)
-            .map_err(|failure| failure.to_string())
     };
     Ok(async move {
         let (store, blobs) = open(&config, &settings).await?;
@@ -172,10 +302,15 @@ pub fn follow(
             approvals: behaviour.on_approval.map(|strategy| (settings.model, strategy)),
             cache,
             clock: Arc::new(Wall),
-            opens: Arc::new(opens),
+            opens,
             every: LOOK_EVERY,
         })
     })
+}
+
+/// Whether a variable of SageMaker's says yes; its tools write `true` and `True`.
+fn is_true(name: &str) -> bool {
+    std::env::var_os(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
 }
 
 /// The port SageMaker wants, or the usual one.
@@ -195,19 +330,4 @@ fn port_from_environment() -> Result<u16, Failure> {
                 hint: None,
             }
         })
-}
-
-fn start_logs(log: Log) -> Result<(), Failure> {
-    let wanted = std::env::var_os("POSTSTELLE_LOG").unwrap_or_else(|| "info".into());
-    let filter = EnvFilter::try_new(wanted.to_string_lossy()).map_err(|error| {
-        Failure::misused(error).hint("POSTSTELLE_LOG is read as in `info,poststelle_server=debug`")
-    })?;
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    match log {
-        Log::Text => lines.init(),
-        Log::Json => lines.json().init(),
-    }
-    Ok(())
 }

@@ -31,6 +31,11 @@ impl Encoded {
         self.encoding.as_ref()
     }
 
+    /// Its end was cut off, for an encoder does not read that much.
+    pub fn truncated(&self) -> bool {
+        self.encoding.as_ref().is_some_and(|encoding| encoding.truncated)
+    }
+
     /// What it costs to compute, in tokens; without word pieces a quarter of its bytes. At least 1.
     pub fn tokens(&self) -> usize {
         match &self.encoding {

@@ -5,12 +5,13 @@
 //! the order of the turns that read them, whichever ended first. Only about a batch of them is kept ready.
 
 use super::job::Job;
+use super::pace::Pace;
 use super::{Limits, weight};
 use crate::Mail;
 use crate::predictor::Ready;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Bytes of unread mail taken for a token: a turn makes a batch at most, and less of what cleaning shortens.
 const TOKEN_BYTES: usize = 4;
@@ -22,6 +23,7 @@ pub(super) struct Line {
     limits: Limits,
     unread: VecDeque<Unread>,
     unread_bytes: usize,
+    pace: Pace,
     ready: VecDeque<Item>,
     ready_tokens: usize,
     turns: u64,
@@ -36,6 +38,7 @@ struct Unread {
     job: Arc<Job>,
     next: usize,
     mails: std::vec::IntoIter<Mail>,
+    bytes: usize,
 }
 
 /// What a worker should do next; it says so when it is [`done`](Line::done).
@@ -74,6 +77,7 @@ impl Line {
             limits,
             unread: VecDeque::new(),
             unread_bytes: 0,
+            pace: Pace::default(),
             ready: VecDeque::new(),
             ready_tokens: 0,
             turns: 0,
@@ -87,6 +91,11 @@ impl Line {
         self.unread_bytes
     }
 
+    /// Jobs of which something is unread.
+    pub fn unread_jobs(&self) -> usize {
+        self.unread.len()
+    }
+
     /// True when nothing waits.
     pub fn is_empty(&self) -> bool {
         self.unread.is_empty() && self.ready.is_empty()
@@ -97,12 +106,25 @@ impl Line {
         !self.unread.is_empty() && !self.is_stocked() || !self.ready.is_empty() && !self.sharing
     }
 
+    /// How long a job of so many bytes will wait for others: for each round it takes itself, a turn of every job before it.
+    pub fn wait(&self, bytes: usize, now: Instant) -> Duration {
+        let turn = self.limits.batch_tokens * TOKEN_BYTES;
+        let most = bytes.div_ceil(turn).max(1).saturating_mul(turn);
+        let before = self.unread.iter().map(|unread| unread.bytes.min(most)).sum();
+        self.pace.time_for(before, now)
+    }
+
     /// Puts a job with its mails at the back.
-    pub fn join(&mut self, job: Arc<Job>, mails: Vec<Mail>) {
-        self.unread_bytes += mails.iter().map(weight).sum::<usize>();
+    pub fn join(&mut self, job: Arc<Job>, mails: Vec<Mail>, now: Instant) {
+        if self.unread.is_empty() {
+            self.pace.begin(now);
+        }
+        let bytes = mails.iter().map(weight).sum::<usize>();
+        self.unread_bytes += bytes;
         self.unread.push_back(Unread {
             job,
             next: 0,
+            bytes,
             mails: mails.into_iter(),
         });
     }
@@ -158,7 +180,7 @@ impl Line {
     fn turn(&mut self, now: Instant) -> Option<Turn> {
         while let Some(mut unread) = self.unread.pop_front() {
             if unread.job.is_over(now) {
-                self.unread_bytes -= unread.mails.as_slice().iter().map(weight).sum::<usize>();
+                self.unread_bytes -= unread.bytes;
                 continue;
             }
             let most = self.limits.batch_tokens * TOKEN_BYTES;
@@ -169,7 +191,10 @@ impl Line {
             };
             let count = unread.mails.as_slice().iter().take_while(fits).count().max(1);
             let mails: Vec<Mail> = unread.mails.by_ref().take(count).collect();
-            self.unread_bytes -= mails.iter().map(weight).sum::<usize>();
+            let taken = mails.iter().map(weight).sum::<usize>();
+            self.unread_bytes -= taken;
+            unread.bytes -= taken;
+            self.pace.took(taken, now);
             self.turns += 1;
             let turn = Turn {
                 job: Arc::clone(&unread.job),
@@ -248,7 +273,8 @@ mod tests {
             let job = Arc::new(Job::new(tokens.len(), deadline, Box::new(|_| {})));
             self.jobs.push(Arc::clone(&job));
             let mail = |tokens: &usize| Mail::new("", "x".repeat(tokens * TOKEN_BYTES));
-            self.line.join(job, tokens.iter().map(mail).collect());
+            self.line
+                .join(job, tokens.iter().map(mail).collect(), Instant::now());
         }
 
         /// Reads all there is, and leaves it ready.

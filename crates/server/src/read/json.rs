@@ -12,11 +12,11 @@ type Object = Map<String, Value>;
 pub(super) fn records(text: &str) -> Result<Vec<Record>, Problem> {
     let value = parse(text, Format::Json, 0)?;
     match value {
-        Value::Array(rows) => rows
+        Value::Array(rows) => Ok(rows
             .into_iter()
             .enumerate()
-            .map(|(at, row)| record(at, object(row)?))
-            .collect(),
+            .map(|(at, row)| record_of(at, Ok(row)))
+            .collect()),
         Value::Object(object)
             if FIELDS
                 .iter()
@@ -24,18 +24,34 @@ pub(super) fn records(text: &str) -> Result<Vec<Record>, Problem> {
         {
             columns(object)
         }
-        Value::Object(object) => Ok(vec![record(0, object)?]),
+        Value::Object(object) => Ok(vec![record(0, object)]),
         other => Err(Problem::Shape { found: kind(&other) }),
     }
 }
 
-pub(super) fn lines(text: &str) -> Result<Vec<Record>, Problem> {
+/// A record a line. Blank lines are none, unless `every` line is one.
+pub(super) fn lines(text: &str, every: bool) -> Vec<Record> {
+    if text.is_empty() {
+        return Vec::new();
+    }
+    let text = text.strip_suffix('\n').unwrap_or(text);
     text.split('\n')
         .enumerate()
-        .filter(|(_, line)| !line.trim().is_empty())
+        .filter(|(_, line)| every || !line.trim().is_empty())
         .enumerate()
-        .map(|(at, (line, text))| record(at, object(parse(text, Format::JsonLines, line)?)?))
+        .map(|(at, (line, text))| record_of(at, parse(text, Format::JsonLines, line)))
         .collect()
+}
+
+/// A record of what should be an object.
+fn record_of(at: usize, value: Result<Value, Problem>) -> Record {
+    match value.and_then(object) {
+        Ok(object) => record(at, object),
+        Err(problem) => Record {
+            id: Value::Null,
+            mail: Err(problem),
+        },
+    }
 }
 
 /// Parses one value. The error of the parser may quote the input, so only its place is kept.
@@ -84,19 +100,29 @@ fn columns(mut object: Object) -> Result<Vec<Record>, Problem> {
             row.insert(field.into(), value);
         }
     }
-    rows.into_iter()
+    Ok(rows
+        .into_iter()
         .enumerate()
         .map(|(at, row)| record(at, row))
-        .collect()
+        .collect())
 }
 
 /// One record from its fields.
-pub(super) fn record(at: usize, mut object: Object) -> Result<Record, Problem> {
-    let id = match object.remove("id") {
-        None => Value::Null,
-        Some(id @ (Value::Null | Value::String(_) | Value::Number(_))) => id,
-        Some(other) => return Err(wrong(at, "id", &other, "a string or a number")),
+pub(super) fn record(at: usize, mut object: Object) -> Record {
+    let (id, wrong_id) = match object.remove("id") {
+        None => (Value::Null, None),
+        Some(id @ (Value::Null | Value::String(_) | Value::Number(_))) => (id, None),
+        Some(other) => (Value::Null, Some(wrong(at, "id", &other, "a string or a number"))),
     };
+    let mail = match wrong_id {
+        Some(problem) => Err(problem),
+        None => mail(at, object),
+    };
+    Record { id, mail }
+}
+
+/// The mail of a record's fields.
+fn mail(at: usize, mut object: Object) -> Result<Mail, Problem> {
     if !["subject", "body", "raw"]
         .iter()
         .any(|field| object.contains_key(*field))
@@ -119,16 +145,14 @@ pub(super) fn record(at: usize, mut object: Object) -> Result<Record, Problem> {
         },
         Some(raw) => Content::Raw(decode(at, raw, encoding.as_deref())?),
     };
-    Ok(Record {
-        id,
-        mail: Mail {
-            content,
-            broker: broker.filter(|broker| !broker.trim().is_empty()),
-        },
+    Ok(Mail {
+        content,
+        broker: broker.filter(|broker| !broker.trim().is_empty()),
     })
 }
 
-fn decode(record: usize, raw: String, encoding: Option<&str>) -> Result<Vec<u8>, Problem> {
+/// The bytes of a raw mail.
+pub(crate) fn decode(record: usize, raw: String, encoding: Option<&str>) -> Result<Vec<u8>, Problem> {
     let refuse = |field, found, expected| Problem::Field {
         record,
         field,
@@ -151,7 +175,8 @@ fn wrong(record: usize, field: &'static str, found: &Value, expected: &'static s
     }
 }
 
-fn kind(value: &Value) -> &'static str {
+/// What a value is, in words.
+pub(crate) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",
@@ -167,9 +192,9 @@ mod tests {
     use super::*;
 
     fn text(record: &Record) -> (&str, &str) {
-        match &record.mail.content {
+        match &record.mail.as_ref().unwrap().content {
             Content::Parts { subject, body } => (subject, body),
-            Content::Raw(raw) => ("raw", std::str::from_utf8(raw).unwrap()),
+            other => panic!("{} is no subject and body", matches!(other, Content::Raw(_))),
         }
     }
 
@@ -181,18 +206,18 @@ mod tests {
             records(r#"{"id":[1,2],"subject":["a",null],"body":["b","c"],"broker":["x",null],"other":5}"#);
         let rows = lines(
             "{\"id\":1,\"subject\":\"a\",\"body\":\"b\",\"broker\":\"x\"}\r\n\n{\"id\":2,\"body\":\"c\"}\n",
+            false,
         );
-        for records in [list, lists, rows] {
-            let records = records.unwrap();
+        for records in [list.unwrap(), lists.unwrap(), rows] {
             assert_eq!(records.len(), 2);
             assert_eq!((text(&records[0]), text(&records[1])), (("a", "b"), ("", "c")));
             assert_eq!(
-                (&records[0].id, records[1].mail.broker.as_deref()),
-                (&Value::from(1), None)
+                (&records[0].id, &records[1].mail.as_ref().unwrap().broker),
+                (&Value::from(1), &None)
             );
         }
         assert_eq!(records(r#"{"subject":4711}"#).unwrap().len(), 1);
-        assert!(records("[]").unwrap().is_empty() && lines(" \n").unwrap().is_empty());
+        assert!(records("[]").unwrap().is_empty() && lines(" \n", false).is_empty());
         assert!(records(r#"{"id":[],"body":[]}"#).unwrap().is_empty());
     }
 
@@ -207,6 +232,7 @@ mod tests {
     #[test]
     fn says_where_and_what_but_never_quotes() {
         let problem = |json: &str| records(json).unwrap_err();
+        let at = |json: &str, at: usize| records(json).unwrap()[at].mail.clone().unwrap_err();
         assert_eq!(
             problem("{\"a\": \n  tru}"),
             Problem::Malformed {
@@ -216,17 +242,14 @@ mod tests {
             }
         );
         assert_eq!(problem("\"secret\""), Problem::Shape { found: "a string" });
-        assert_eq!(
-            problem("[{\"body\":\"\"},3]"),
-            Problem::Shape { found: "a number" }
-        );
+        assert_eq!(at("[{\"body\":\"\"},3]", 1), Problem::Shape { found: "a number" });
         let field = Problem::Field {
             record: 1,
             field: "body",
             found: "a list",
             expected: "a string",
         };
-        assert_eq!(problem(r#"[{"body":"x"},{"body":["secret"]}]"#), field);
+        assert_eq!(at(r#"[{"body":"x"},{"body":["secret"]}]"#, 1), field);
         assert_eq!(
             problem(r#"{"id":["a","b"],"body":["x"]}"#),
             Problem::Lengths {
@@ -236,7 +259,7 @@ mod tests {
             }
         );
         assert_eq!(
-            problem(r#"[{"id":1,"text":"secret"}]"#),
+            at(r#"[{"id":1,"text":"secret"}]"#, 0),
             Problem::NoText { record: 0 }
         );
         assert!(matches!(
@@ -244,7 +267,7 @@ mod tests {
             Problem::Field { field: "id", .. }
         ));
         assert!(matches!(
-            problem(r#"[{"raw":"x","raw_encoding":"rot13"}]"#),
+            at(r#"[{"raw":"x","raw_encoding":"rot13"}]"#, 0),
             Problem::Field {
                 field: "raw_encoding",
                 ..
@@ -252,7 +275,8 @@ mod tests {
         ));
         let deep = "[".repeat(100_000);
         assert!(matches!(problem(&deep), Problem::Malformed { .. }));
-        let line = lines("{\"body\":\"\"}\n\n{\"body\":").unwrap_err();
+        let rows = lines("{\"body\":\"\"}\n\n{\"body\":", false);
+        let line = rows[1].mail.clone().unwrap_err();
         assert!(
             matches!(
                 line,

@@ -12,7 +12,7 @@ use poststelle_lifecycle::{Approval, EndpointName, Reason, Standing, StandingNam
 use poststelle_measure::Seed;
 use poststelle_nn::bundle::Bundle;
 use poststelle_predict::Mail;
-use poststelle_server::{Live, Settings, serve};
+use poststelle_server::{App, Door, Entrance, Settings, private, serve};
 use poststelle_train::Recipe;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -452,8 +452,9 @@ fn smoke(runner: &mut Runner<'_>, id: &VersionId, bundle: &Path, out: &mut Outpu
             let ours = open_bundle(bundle, Precision::default())?.predictor;
             let asked: Vec<Mail> = mails.iter().map(|(subject, body)| Mail::new(*subject, *body)).collect();
             let expected = ours.predict(&asked).map_err(Failure::broken)?;
-            let live = Live::fixed(Arc::new(stored), Settings::default().queue);
-            let (_, answers) = ask(live, std::future::pending(), &Value::Array(request))?;
+            let app = App::new(Settings::default());
+            app.live.serve(None, Arc::new(stored));
+            let (_, answers) = ask(app, std::future::pending(), &Value::Array(request))?;
             let tasks = ours.schema().tasks();
             for (n, prediction) in expected.iter().enumerate() {
                 for (task, answer) in tasks.iter().zip(&prediction.answers) {
@@ -475,7 +476,7 @@ fn smoke(runner: &mut Runner<'_>, id: &VersionId, bundle: &Path, out: &mut Outpu
 /// Serves on a free port of this machine, with `beside` running, until something answers; asks once and stops. Gives the version that
 /// answered, if it has a name, and the answer.
 pub fn ask(
-    live: Arc<Live>,
+    app: Arc<App>,
     beside: impl Future<Output = ()> + Send + 'static,
     request: &Value,
 ) -> Result<(Option<String>, Value), Failure> {
@@ -488,12 +489,13 @@ pub fn ask(
         let _ = stopped.await;
     };
     runtime.spawn(beside);
-    let server = runtime.spawn(serve(
-        listener,
-        Arc::clone(&live),
-        Settings::default(),
-        stop_signal,
-    ));
+    let live = Arc::clone(&app.live);
+    let entrance = Entrance {
+        name: "private",
+        door: Door::Tcp(listener),
+        router: private(&app),
+    };
+    let server = runtime.spawn(serve(vec![entrance], app, stop_signal));
     let begun = Instant::now();
     while !live.ready() && begun.elapsed() < SWITCH_WITHIN {
         std::thread::sleep(Duration::from_millis(20));
@@ -506,10 +508,7 @@ pub fn ask(
         .map_err(Failure::broken)?;
     let answer = serde_json::from_str(&answer).map_err(Failure::broken)?;
     let _ = stop.send(());
-    runtime
-        .block_on(server)
-        .map_err(Failure::broken)?
-        .map_err(Failure::broken)?;
+    runtime.block_on(server).map_err(Failure::broken)?;
     runtime.shutdown_background();
     Ok((version, answer))
 }

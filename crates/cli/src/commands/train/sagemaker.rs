@@ -42,6 +42,13 @@ impl Container {
         model.join("bundle.toml").exists().then_some(model)
     }
 
+    /// Where SageMaker puts the models of a multi-model endpoint.
+    pub fn models() -> PathBuf {
+        let base =
+            std::env::var_os("SAGEMAKER_BASE_DIR").map_or_else(|| PathBuf::from("/opt/ml"), PathBuf::from);
+        base.join("models")
+    }
+
     /// Trains what the job asks for.
     pub fn train(&self, out: &mut Output) -> Result<(), Failure> {
         let result = self.fit(out);
