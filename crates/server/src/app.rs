@@ -1,10 +1,10 @@
 //! What every handler works with.
 
+use crate::Settings;
 use crate::budget::Budget;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::models::Models;
-use crate::{Problem, Settings};
 use axum::http::HeaderMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -57,34 +57,25 @@ impl App {
 
     /// When a request must be answered: as soon as its client says (`Prefer: wait=SECONDS`, RFC 7240), at the latest when the
     /// server does.
-    pub(crate) fn deadline(&self, headers: &HeaderMap) -> Result<Deadline, Problem> {
-        let mut within = self.settings.answer_within;
-        for value in headers.get_all("prefer") {
-            let wanted = value
-                .to_str()
-                .unwrap_or_default()
-                .split(',')
-                .find_map(|preference| {
-                    let (name, value) = preference.split_once('=')?;
-                    name.trim()
-                        .eq_ignore_ascii_case("wait")
-                        .then(|| value.trim().parse::<u64>())
-                });
-            match wanted {
-                None => {}
-                Some(Ok(seconds)) => within = within.min(Duration::from_secs(seconds)),
-                Some(Err(_)) => {
-                    return Err(Problem::Parameter {
-                        name: "Prefer",
-                        expected: "`wait=` and a number of seconds",
-                    });
-                }
-            }
-        }
-        Ok(Deadline {
+    pub(crate) fn deadline(&self, headers: &HeaderMap) -> Deadline {
+        let preferences = headers
+            .get_all("prefer")
+            .iter()
+            .filter_map(|value| value.to_str().ok());
+        // What cannot be read of a preference is passed over.
+        let wait = preferences
+            .flat_map(|value| value.split(','))
+            .find_map(|preference| {
+                let (name, value) = preference.split_once('=')?;
+                let named = name.trim().eq_ignore_ascii_case("wait");
+                named.then(|| value.trim().parse::<u64>().ok()).flatten()
+            });
+        let most = self.settings.answer_within;
+        let within = wait.map_or(most, |seconds| most.min(Duration::from_secs(seconds)));
+        Deadline {
             at: Instant::now() + within,
             within,
-        })
+        }
     }
 }
 

@@ -165,7 +165,7 @@ pub(crate) async fn infer(
     let live = find(&app, &named)?;
     let (head, body) = request.into_parts();
     let json_bytes = json_bytes(&head.headers)?;
-    let deadline = app.deadline(&head.headers)?;
+    let deadline = app.deadline(&head.headers);
     let read = body::read(&head.headers, body, &app, app.settings.body_bytes).await?;
     let (size, share) = (read.bytes.len(), read.share);
     let Inference {

@@ -307,7 +307,7 @@ impl Problem {
             } => {
                 field = Some(path.clone());
                 line = Some(*at);
-                column = Some(*within);
+                column = (*within > 0).then_some(*within);
             }
             Self::Parameter { name, .. } => field = Some((*name).to_owned()),
             _ => {}

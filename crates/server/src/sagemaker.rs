@@ -72,7 +72,7 @@ pub(crate) async fn invoke(app: &App, live: &Live, request: Request) -> Result<R
             reason: "`include` is for JSON and JSON Lines, a table has no room for it",
         });
     }
-    let deadline = app.deadline(&head.headers)?;
+    let deadline = app.deadline(&head.headers);
     let read = body::read(&head.headers, body, app, app.settings.body_bytes).await?;
     let (size, share, batch_transform) = (read.bytes.len(), read.share, app.settings.batch_transform);
     let records =

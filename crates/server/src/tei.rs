@@ -62,7 +62,7 @@ pub(crate) async fn predict(
     request: Request,
 ) -> Result<Response, Error> {
     let (head, body) = request.into_parts();
-    let deadline = app.deadline(&head.headers)?;
+    let deadline = app.deadline(&head.headers);
     let read = body::read(&head.headers, body, &app, app.settings.body_bytes).await?;
     let (size, share) = (read.bytes.len(), read.share);
     let inputs = parse_or_write(size, move || read::inputs(&read.bytes)).await??;

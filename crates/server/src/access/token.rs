@@ -70,6 +70,7 @@ pub enum TokensError {
 pub struct Tokens {
     settings: TokenSettings,
     client: reqwest::Client,
+    pause: Duration,
     keys: RwLock<Keys>,
     fetching: tokio::sync::Mutex<()>,
 }
@@ -126,9 +127,15 @@ impl Tokens {
         Ok(Self {
             settings,
             client,
+            pause: PAUSE,
             keys: RwLock::default(),
             fetching: tokio::sync::Mutex::default(),
         })
+    }
+
+    /// Lets this much time pass between two fetches of keys, at least, instead of 10 s.
+    pub fn pausing(self, pause: Duration) -> Self {
+        Self { pause, ..self }
     }
 
     /// Whose token it is.
@@ -202,7 +209,7 @@ impl Tokens {
         let look = || {
             let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
             let fresh = keys.fetched.is_some_and(|at| at.elapsed() < FRESH);
-            let tried = keys.tried.is_some_and(|at| at.elapsed() < PAUSE);
+            let tried = keys.tried.is_some_and(|at| at.elapsed() < self.pause);
             (pick(&keys.set), fresh, tried, keys.fetched.is_some())
         };
         let (found, fresh, _, _) = look();

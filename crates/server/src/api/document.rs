@@ -110,6 +110,30 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Word<T> {
     }
 }
 
+/// Where the document is wrong. A name that is no field's or task's may be anything, and is not repeated.
+fn path(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
+    let mut path = String::new();
+    for segment in error.path() {
+        match segment {
+            Segment::Seq { index } => path.push_str(&format!("[{index}]")),
+            Segment::Map { key } if is_plain(key) => {
+                path.push_str(if path.is_empty() { "" } else { "." });
+                path.push_str(key);
+            }
+            _ => path.push_str(if path.is_empty() { "?" } else { ".?" }),
+        }
+    }
+    if path.is_empty() { ".".to_owned() } else { path }
+}
+
+/// A name as tasks and fields have it.
+fn is_plain(key: &str) -> bool {
+    key.len() <= 64
+        && key
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte))
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::predictions::PredictionsRequest;
@@ -142,28 +166,4 @@ mod tests {
             Some("mails[0].boddy".to_owned())
         );
     }
-}
-
-/// Where the document is wrong. A name that is no field's or task's may be anything, and is not repeated.
-fn path(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
-    let mut path = String::new();
-    for segment in error.path() {
-        match segment {
-            Segment::Seq { index } => path.push_str(&format!("[{index}]")),
-            Segment::Map { key } if is_plain(key) => {
-                path.push_str(if path.is_empty() { "" } else { "." });
-                path.push_str(key);
-            }
-            _ => path.push_str(if path.is_empty() { "?" } else { ".?" }),
-        }
-    }
-    if path.is_empty() { ".".to_owned() } else { path }
-}
-
-/// A name as tasks and fields have it.
-fn is_plain(key: &str) -> bool {
-    key.len() <= 64
-        && key
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte))
 }

@@ -344,7 +344,7 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     caller.may(Permission::Predict)?;
     let (head, body) = request.into_parts();
-    let deadline = gateway.app.deadline(&head.headers)?;
+    let deadline = gateway.app.deadline(&head.headers);
     let limit = gateway.policy.body_bytes;
     let Document {
         value,
