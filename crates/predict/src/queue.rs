@@ -19,18 +19,19 @@
 //! has gone, is dropped when it is next looked at. A panic in cleaning fails the job whose mails were read, one in the model
 //! the jobs of that batch, nothing else.
 
+mod crew;
 mod job;
 mod line;
 mod pace;
 
 use crate::predictor::Ready;
 use crate::{Mail, ModelError, Prediction, Predictor};
+use crew::Hired;
 use job::Job;
 use line::{Batch, Item, Line, Turn, Work};
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use rayon::ThreadPool;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Bounds of a queue.
@@ -135,7 +136,7 @@ type Reply = Box<dyn FnOnce(Result<Vec<Prediction>, QueueError>) + Send>;
 /// A queue and its workers. Dropping it lets waiting jobs finish first.
 pub struct Queue {
     shared: Arc<Shared>,
-    workers: Vec<JoinHandle<()>>,
+    workers: Vec<Hired>,
 }
 
 /// A submitted job. Dropping it gives the job up: what is not computed yet never will be.
@@ -153,7 +154,7 @@ struct Shared {
     observer: Arc<dyn Observe>,
     limits: Limits,
     /// A thread per worker for batches on all cores.
-    all: Option<ThreadPool>,
+    all: Option<Arc<ThreadPool>>,
     state: Mutex<State>,
     work: Condvar,
 }
@@ -174,30 +175,20 @@ impl Queue {
             workers: limits.workers.max(1),
             ..limits
         };
-        let pool = || {
-            ThreadPoolBuilder::new()
-                .num_threads(limits.workers)
-                .thread_name(|n| format!("all-cores-{n}"))
-                .build()
-                .expect("threads to compute on")
-        };
         let shared = Arc::new(Shared {
             predictor,
             observer,
             limits,
-            all: (limits.workers > 1).then(pool),
+            all: (limits.workers > 1).then(|| crew::all(limits.workers)),
             state: Mutex::new(State {
                 line: Line::new(limits),
                 closed: false,
             }),
             work: Condvar::new(),
         });
-        let start = |n| {
+        let start = |_| {
             let shared = Arc::clone(&shared);
-            std::thread::Builder::new()
-                .name(format!("worker-{n}"))
-                .spawn(move || shared.run())
-                .expect("threads to compute on")
+            crew::hire(move || shared.run())
         };
         let workers = (0..limits.workers).map(start).collect();
         Self { shared, workers }
@@ -258,21 +249,12 @@ impl Drop for Queue {
     fn drop(&mut self) {
         lock(&self.shared.state).closed = true;
         self.shared.work.notify_all();
-        for worker in self.workers.drain(..) {
-            // A worker catches the model's panics; there is nothing to tell of one that ended.
-            let _ = worker.join();
-        }
+        self.workers.drain(..).for_each(Hired::join);
     }
 }
 
 impl Shared {
     fn run(&self) {
-        // Whatever a worker does in parallel, it does on its own thread, unless it asks for all cores.
-        let _own = ThreadPoolBuilder::new()
-            .num_threads(1)
-            .use_current_thread()
-            .build()
-            .expect("a new thread is in no pool and needs none");
         while let Some(work) = self.next() {
             match work {
                 Work::Read(turn) => {
@@ -361,7 +343,7 @@ impl Shared {
         tracing::debug!(
             batch.mails = computed.mails,
             batch.tokens = tokens,
-            batch.threads = pool.map_or(1, ThreadPool::current_num_threads),
+            batch.threads = pool.map_or(1, |pool| pool.current_num_threads()),
             queue.wait_ms = computed.waited.as_secs_f64() * 1e3,
             took_ms = took.as_secs_f64() * 1e3,
             "batch computed"
