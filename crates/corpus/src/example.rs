@@ -60,6 +60,11 @@ impl Example {
         self.language.as_deref()
     }
 
+    /// The language its text is in (ISO 639-1), `None` when unsure. It takes longer than cleaning, so it is found when asked for.
+    pub fn written_in(&self) -> Option<&'static str> {
+        poststelle_mail::language(&self.text)
+    }
+
     /// The rows this one must not be split from.
     pub fn group(&self) -> Option<&str> {
         self.group.as_deref()

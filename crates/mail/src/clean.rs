@@ -23,7 +23,7 @@ use crate::lines::{self, Line};
 use crate::markers::{Label, markers};
 use crate::message::{Hidden, Message};
 use crate::redact::{self, Masked, Redact};
-use crate::{Defect, Protection, language, subject};
+use crate::{Defect, Nature, Protection, language, subject};
 use serde::Serialize;
 use std::fmt;
 use std::ops::Range;
@@ -117,6 +117,14 @@ impl Cleaner {
 
     /// Cuts from `message` what its profile does not keep, in time linear in its length.
     pub fn clean(&self, message: &Message) -> CleanText {
+        CleanText {
+            nature: message.nature(),
+            ..self.read(message)
+        }
+    }
+
+    /// The same without asking for its nature, which asks for this.
+    pub(crate) fn read(&self, message: &Message) -> CleanText {
         let body = message.body();
         let subject = subject::strip(message.subject().unwrap_or_default());
         let mut sheet = Sheet::new(body, lines::split(body, &message.marks));
@@ -150,6 +158,7 @@ impl Cleaner {
             body: body.to_owned(),
             kept,
             cuts,
+            nature: Nature::default(),
             protection: message.protection(),
             defects: message.defects().to_vec(),
         };
@@ -440,6 +449,7 @@ pub struct CleanText {
     cuts: Vec<Cut>,
     /// Found when first asked for: it takes longer than all the rules together.
     language: OnceLock<Option<&'static str>>,
+    nature: Nature,
     protection: Protection,
     defects: Vec<Defect>,
 }
@@ -502,6 +512,11 @@ impl CleanText {
         })
     }
 
+    /// What kind of mail this is; the same under every profile and however it was redacted.
+    pub fn nature(&self) -> Nature {
+        self.nature
+    }
+
     /// Whether the mail says that it is signed or encrypted.
     pub fn protection(&self) -> Protection {
         self.protection
@@ -551,6 +566,7 @@ impl fmt::Debug for CleanText {
             .field("masked", &self.masked)
             .field("cuts", &self.cuts)
             .field("language", &self.language())
+            .field("nature", &self.nature)
             .field("protection", &self.protection)
             .field("defects", &self.defects)
             .finish_non_exhaustive()

@@ -3,7 +3,7 @@
 use whatlang::Lang;
 
 /// ISO 639-1 code of `text`'s language; `None` when it is too short or too mixed to be sure.
-pub(crate) fn detect(text: &str) -> Option<&'static str> {
+pub fn detect(text: &str) -> Option<&'static str> {
     // The start decides: what follows is rarely in another language, and a megabyte costs time.
     let end = text.char_indices().nth(1000).map_or(text.len(), |(at, _)| at);
     let text = &text[..end];

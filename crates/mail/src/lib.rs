@@ -21,6 +21,7 @@ mod markers;
 pub mod mbox;
 mod message;
 mod mime;
+mod nature;
 mod profile;
 mod protection;
 mod redact;
@@ -31,7 +32,9 @@ mod transfer;
 
 pub use clean::{CleanText, Cleaner, Cut, CutKind, Profile, Rule, Span};
 pub use defect::Defect;
+pub use language::detect as language;
 pub use message::Message;
+pub use nature::Nature;
 pub use profile::UnknownProfile;
 pub use protection::Protection;
 pub use redact::{MaskKind, Masked, Redact, Redacted, UnknownRedact, redact};

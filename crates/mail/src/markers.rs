@@ -4,6 +4,7 @@
 //! a phone set to French. So the words of all languages are looked for in every mail, and one
 //! language is one data file in `lang/`.
 
+use crate::nature::{Automatic, Words};
 use crate::redact::Personal;
 use regex::{Regex, RegexBuilder};
 use serde::Deserialize;
@@ -33,6 +34,8 @@ struct Language {
     person: Person,
     #[serde(default)]
     personal: Personal,
+    #[serde(default)]
+    automatic: Automatic,
 }
 
 impl Language {
@@ -144,6 +147,8 @@ pub(crate) struct Markers {
     pub(crate) banner: Pattern,
     /// A writer speaking of themselves.
     pub(crate) person: Pattern,
+    /// Mail that no person wrote to be answered.
+    pub(crate) automatic: Words,
 }
 
 /// The groups of the header pattern.
@@ -280,6 +285,12 @@ impl Markers {
                 r"(?:^|[\s,.;:(])(?:{})(?:[\s,.;:!?)]|$)",
                 any(|l| &l.person.own)
             )),
+            automatic: Words::compile(
+                &languages
+                    .iter()
+                    .map(|language| (&language.automatic, &language.personal))
+                    .collect::<Vec<_>>(),
+            ),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::html::{self, Mark};
 use crate::mime;
+use crate::nature::{self, Evidence, Nature};
 use crate::{Defect, Protection, protection};
 use std::fmt;
 
@@ -23,6 +24,7 @@ pub struct Message {
     /// What HTML markup says about the body, in order of start.
     pub(crate) marks: Vec<Mark>,
     pub(crate) protection: Protection,
+    pub(crate) evidence: Evidence,
     pub(crate) defects: Vec<Defect>,
 }
 
@@ -111,6 +113,12 @@ impl Message {
     /// Whether the mail says that it is signed or encrypted; nothing is verified.
     pub fn protection(&self) -> Protection {
         self.protection
+    }
+
+    /// What kind of mail this is, from its headers, its structure, its subject and what its sender wrote above
+    /// all history; read anew at each call.
+    pub fn nature(&self) -> Nature {
+        nature::of(self)
     }
 
     /// What was wrong with the mail.

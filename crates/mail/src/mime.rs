@@ -5,6 +5,7 @@
 
 use crate::html;
 use crate::message::{Message, line_ends, subject_of};
+use crate::nature::Evidence;
 use crate::protection::{self, Envelope, Protection};
 use crate::{Defect, calendar, charset, encoded, flowed, tnef, transfer};
 use mail_parser::{Encoding, HeaderName, HeaderValue, MessageParser, MessagePart, MimeHeaders, PartType};
@@ -129,6 +130,7 @@ fn parse_at(raw: &[u8], level: usize) -> Message {
         body: text.body,
         marks: text.marks,
         protection: notes.protection,
+        evidence: Evidence::read(&parsed),
         defects: notes.defects,
     };
     take_apart(parsed);

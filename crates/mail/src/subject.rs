@@ -54,6 +54,24 @@ pub(crate) fn strip(subject: &str) -> Subject<'_> {
     }
 }
 
+/// A subject without the tags before its prefixes and words.
+pub(crate) fn untagged(subject: &str) -> &str {
+    let mut words = subject.trim();
+    // Gateway and helpdesk may each have put one there.
+    for _ in 0..4 {
+        match markers().subject_tag.find(words) {
+            Some(tag) if tag.end() > 0 => words = words[tag.end()..].trim_start(),
+            _ => break,
+        }
+    }
+    words
+}
+
+/// True when a subject begins as a reply.
+pub(crate) fn is_reply(subject: &str) -> bool {
+    markers().subject_reply.find(untagged(subject)).is_some()
+}
+
 #[cfg(test)]
 mod tests {
     use super::strip;

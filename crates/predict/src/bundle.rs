@@ -64,7 +64,7 @@ impl TryFrom<Bundle> for Predictor {
                 bands: Bands { auto, suggest },
             })
         })?;
-        let languages = Vec::new();
+        let languages = manifest.languages.clone();
         Ok(Self::new(bundle, cleaner, policy).of_languages(languages))
     }
 }

@@ -3,7 +3,7 @@
 use crate::decode::Hierarchy;
 use crate::{Answer, Classify, Content, Decision, Mail, ModelError, Policy, Prediction, Scope};
 use poststelle_labels::{ClassIndex, Schema};
-use poststelle_mail::{CleanText, Cleaner, Message};
+use poststelle_mail::{CleanText, Cleaner, Message, Nature};
 use poststelle_nn::Probabilities;
 use poststelle_nn::bundle::Encoded;
 use rayon::prelude::*;
@@ -11,6 +11,9 @@ use std::borrow::Borrow;
 
 /// Labels an answer lists besides the chosen one, at most.
 const ALTERNATIVES: usize = 2;
+
+/// Letters a mail must have before its language keeps it from being decided: of a few words it is told wrongly too often.
+const LETTERS: usize = 60;
 
 /// A mail cleaned and encoded: all that can be done without knowing what it is computed with.
 pub(crate) struct Ready {
@@ -167,12 +170,27 @@ impl Predictor {
 
     /// Whether a mail is one for the model (a broker is no text).
     fn scope(&self, clean: &CleanText) -> Scope {
+        match clean.nature() {
+            Nature::OutOfOffice => return Scope::OutOfOffice,
+            Nature::AutoReply => return Scope::AutoReply,
+            Nature::Bounce => return Scope::Bounce,
+            Nature::Spam => return Scope::Spam,
+            Nature::Letter => {}
+        }
         if clean.subject().trim().is_empty() && clean.text().trim().is_empty() {
             return Scope::Empty;
         }
         // Asked last: telling a language takes longer than cleaning.
         let foreign = |language| !self.languages.iter().any(|known| known == language);
-        if !self.languages.is_empty() && clean.language().is_some_and(foreign) {
+        let letters = || {
+            clean
+                .text()
+                .chars()
+                .filter(|c| c.is_alphabetic())
+                .take(LETTERS)
+                .count()
+        };
+        if !self.languages.is_empty() && letters() == LETTERS && clean.language().is_some_and(foreign) {
             return Scope::ForeignLanguage;
         }
         Scope::In

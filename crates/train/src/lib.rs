@@ -11,6 +11,7 @@ pub mod distil;
 pub mod fit;
 pub mod frozen;
 pub mod hybrid;
+mod languages;
 pub mod linear;
 mod optim;
 mod parts;

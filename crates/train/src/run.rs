@@ -6,7 +6,7 @@ use crate::fit::{Examples, Fit, FitError, Goal, Memory};
 use crate::frozen::{Cache, Told};
 use crate::recipe::{Kind, Recipe, Start};
 use crate::report::Event;
-use crate::{CheckpointError, hybrid, linear};
+use crate::{CheckpointError, hybrid, languages, linear};
 use poststelle_corpus::Dataset;
 use poststelle_kernels::Precision;
 use poststelle_kernels::lanes::Arithmetic;
@@ -227,6 +227,7 @@ pub fn run(
         schema_digest: schema.digest(),
         clean_profile: recipe.clean.profile.clone(),
         clean_redact: recipe.clean.redact.clone(),
+        languages: languages::of(learning.examples()),
         dataset: DatasetNote {
             train_digest: learning.digest().to_owned(),
             train_examples: learning.examples().len(),

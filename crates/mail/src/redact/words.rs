@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Personal {
     /// What a greeting begins with.
-    greeting: Vec<String>,
+    pub(crate) greeting: Vec<String>,
     /// Words before a name that stay: Herr, Frau.
     salutation: Vec<String>,
     /// Titles and degrees, without their dot; they stay.
@@ -38,7 +38,7 @@ pub(crate) struct Personal {
     tax: Vec<String>,
     identity: Vec<String>,
     birth: Vec<String>,
-    month: Vec<String>,
+    pub(crate) month: Vec<String>,
     /// Numbers that are no person's: orders, invoices, securities.
     other: Vec<String>,
     /// "Number", "no.", which may end any of these words.

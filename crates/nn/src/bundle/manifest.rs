@@ -31,6 +31,9 @@ pub struct Manifest {
     /// How far personal details are masked before that: `off`, `storage` or `everything`.
     #[serde(default = "off", skip_serializing_if = "is_off")]
     pub clean_redact: String,
+    /// The languages its training mails are written in (ISO 639-1), by falling share; empty where that is not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub languages: Vec<String>,
     /// The data it was made from.
     pub dataset: DatasetNote,
     /// The encoder, if it has one.

@@ -68,6 +68,7 @@ pub fn manifest(encoder: Option<EncoderNote>) -> Manifest {
         schema_digest: schema().digest(),
         clean_profile: "request".to_owned(),
         clean_redact: "off".to_owned(),
+        languages: Vec::new(),
         dataset: DatasetNote {
             train_digest: String::new(),
             train_examples: 0,
