@@ -51,8 +51,11 @@ pub(super) enum Sender {
     Daemon,
 }
 
-/// Headers of spam filters, and which of their values call a mail spam.
-const VERDICTS: [(&str, fn(&str) -> bool); 10] = [
+/// A header, and which of its values call a mail spam.
+type Verdict = (&'static str, fn(&str) -> bool);
+
+/// Headers of spam filters.
+const VERDICTS: [Verdict; 10] = [
     ("X-Spam", |value| says(value, "yes")),
     ("X-Spam-Flag", |value| says(value, "yes") || says(value, "true")),
     ("X-Spam-Status", |value| says(value, "yes")),
