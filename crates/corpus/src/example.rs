@@ -62,7 +62,10 @@ impl Example {
 
     /// The language its text is in (ISO 639-1), `None` when unsure. It takes longer than cleaning, so it is found when asked for.
     pub fn written_in(&self) -> Option<&'static str> {
-        poststelle_mail::language(&self.text)
+        // A broker's name is of a language of its own.
+        let line = self.broker.as_ref().and(self.text.strip_prefix("Broker: "));
+        let below = line.and_then(|line| line.split_once('\n'));
+        poststelle_mail::language(below.map_or(&self.text, |(_, text)| text))
     }
 
     /// The rows this one must not be split from.

@@ -32,7 +32,7 @@ mod transfer;
 
 pub use clean::{CleanText, Cleaner, Cut, CutKind, Profile, Rule, Span};
 pub use defect::Defect;
-pub use language::detect as language;
+pub use language::language;
 pub use message::Message;
 pub use nature::Nature;
 pub use profile::UnknownProfile;

@@ -83,6 +83,8 @@ const PLAIN: &[(Nature, &str, &str)] = &[
     (OutOfOffice, "Re: Ihre Anfrage", "Liebe Absenderin, lieber Absender,\n\nvielen Dank für Ihre Nachricht. Ich bin derzeit abwesend. Ihre Mail wird nicht weitergeleitet. Ab dem 3. Juni bin ich wieder für Sie da.\n\nBeste Grüße\nErika Muster"),
     (OutOfOffice, "Ihre Anfrage", "vielen Dank für Ihre Nachricht. Ich bin derzeit abwesend."),
     (OutOfOffice, "", "Hallo,\nunser Büro ist vom 24.12. bis 2.1. geschlossen. In dringenden Fällen erreichen Sie unseren Notdienst: Tel. 030 1234567."),
+    (OutOfOffice, "Ich bin nicht im Büro", "Vielen Dank für Ihre Mail. Ich bin erst am Montag wieder erreichbar."),
+    (OutOfOffice, "", "I will be out of the office until Wednesday. Please call Ana Bo at 030-123-4567 if you need immediate assistance."),
     (OutOfOffice, "Out of Office", "Thank you for your email. I am out of the office until Monday, 12 May. For urgent matters please contact my colleague Ana Bo (ana@example.com)."),
     (OutOfOffice, "Out of office: Re: Your policy", "Hi,\n\nI'm on parental leave and will be back on 3 June.\n\nBest\nEva"),
     (OutOfOffice, "Automatic reply: Your policy", "Hello,\n\nThanks for your message. I will be away from 3 to 12 May with limited access to email.\nIf it is urgent, please call our office at 030 1234567.\n\nKind regards,\nEva Lind"),
@@ -105,6 +107,7 @@ const PLAIN: &[(Nature, &str, &str)] = &[
     (OutOfOffice, "Autosvar: Försäkring", "Hej!\n\nTack för ditt mejl. Jag är på semester till och med den 12 maj. Vid brådskande ärenden, kontakta Anna Berg på 08-123 45 67.\n\nVänliga hälsningar\nLars"),
     (OutOfOffice, "Frånvarande", "Jag är föräldraledig och åter på kontoret den 12 maj."),
     (AutoReply, "Automatische Antwort: Ihre Police", "Vielen Dank für Ihre Nachricht. Wir haben sie erhalten und melden uns so bald wie möglich."),
+    (AutoReply, "Automatische Antwort: Ihre Police", "Ihre Nachricht ist bei uns eingegangen. Dies ist eine automatisch erzeugte Nachricht, bitte antworten Sie nicht darauf."),
     (AutoReply, "Automatic reply: Your policy", "Thank you for contacting us. We have received your message and will get back to you within two days."),
     (AutoReply, "Automatische Antwort: AW: Depot", ""),
     (AutoReply, "Eingangsbestätigung", "Vielen Dank für Ihre Anfrage. Sie ist bei uns eingegangen."),
@@ -151,6 +154,7 @@ const PLAIN: &[(Nature, &str, &str)] = &[
     (Letter, "AW: [SPAM] Ihre Rechnung", "Die lag im Spam."),
     (Letter, "[Spamverdacht melden] Anruf", "Jemand gab sich als Ihre Bank aus."),
     // Clients who are away and want something.
+    (Letter, "Störung", "Vielen Dank für Ihre Nachricht. Ich bin bis 12.5. im Urlaub. Sehr dringende Klärung zur Bestellung nötig."),
     (Letter, "Rückruf", "Ich bin bis zum 12. Mai nicht im Büro."),
     (Letter, "Karte", "Ich bin bis zum 12. Mai im Urlaub. Bitte sperren Sie so lange meine Karte."),
     (Letter, "AW: Termin", "Vielen Dank für Ihre Nachricht. Ich bin bis Freitag nicht im Büro. Die Unterlagen schicke ich am Montag."),
@@ -268,7 +272,6 @@ fn a_request_among_the_words_of_a_notice_is_heard() {
     assert!(notices > 20, "{notices}");
 }
 
-/// The programs of one language name what they send by its words, whatever stands around it.
 #[test]
 fn html_is_read_as_text() {
     let body = "<html><body><p>Guten Tag,</p><p>ich bin bis 12.5. <b>nicht im Büro</b>.</p></body></html>";

@@ -94,10 +94,8 @@ impl Notice {
                 before: true,
             }) => self.empty || notes > 0 && self.foreign <= usize::from(self.absent > 0),
             Some(Title {
-                kind: Kind::Absent, ..
-            }) => self.is_absence(),
-            Some(Title {
-                kind: Kind::Reply, ..
+                kind: Kind::Absent | Kind::Reply,
+                ..
             }) => notes > 0 && self.foreign == 0,
             // A person who answers may say just that they are away and thank for the mail.
             _ => self.is_absence() && self.beside > usize::from(reply),
