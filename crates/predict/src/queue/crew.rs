@@ -12,8 +12,11 @@ use std::sync::{Arc, Mutex};
 
 type Work = Box<dyn FnOnce() + Send>;
 
+/// Work, and who is told that it is done: the sender is dropped.
+type Task = (Work, Sender<()>);
+
 /// Threads that wait for work.
-static IDLE: Mutex<Vec<Sender<(Work, Sender<()>)>>> = Mutex::new(Vec::new());
+static IDLE: Mutex<Vec<Sender<Task>>> = Mutex::new(Vec::new());
 /// Pools for batches on all cores, by their threads.
 static ALL: Mutex<BTreeMap<usize, Arc<ThreadPool>>> = Mutex::new(BTreeMap::new());
 
@@ -34,7 +37,7 @@ impl Hired {
 /// If the system gives no more threads.
 pub(super) fn hire(work: impl FnOnce() + Send + 'static) -> Hired {
     let (done, ended) = channel();
-    let mut task: (Work, _) = (Box::new(work), done);
+    let mut task: Task = (Box::new(work), done);
     loop {
         let Some(idle) = lock(&IDLE).pop() else {
             start().send(task).expect("a thread that waits");
@@ -47,8 +50,8 @@ pub(super) fn hire(work: impl FnOnce() + Send + 'static) -> Hired {
     }
 }
 
-fn start() -> Sender<(Work, Sender<()>)> {
-    let (send, tasks) = channel::<(Work, Sender<()>)>();
+fn start() -> Sender<Task> {
+    let (send, tasks) = channel::<Task>();
     let own = send.clone();
     let run = move || {
         let _alone = ThreadPoolBuilder::new()
