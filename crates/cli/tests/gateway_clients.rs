@@ -2,82 +2,24 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)] // in a test, a panic is the report
 
+mod support;
+
 use regex::Regex;
 use serde_json::{Value, json};
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-
-/// Seconds a program may take, on a machine that is busy with other things.
-const CALL_S: u16 = 300;
-/// Seconds its installation may take.
-const INSTALL_S: u16 = 900;
-
-/// A program that is ended, with all that it started, where it takes too long.
-fn within(seconds: u16, program: impl AsRef<OsStr>) -> Command {
-    let mut command = Command::new("timeout");
-    command
-        .args(["--kill-after=5", &seconds.to_string()])
-        .arg(program)
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .env("NO_COLOR", "1")
-        .stdin(Stdio::null());
-    command
-}
-
-/// What it prints, where it succeeds.
-fn done(command: &mut Command) -> String {
-    let output = command.output().unwrap();
-    let [out, talk] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
-    assert!(
-        output.status.success(),
-        "{command:?}: {}\n{out}\n{talk}",
-        output.status
-    );
-    out.into_owned()
-}
+use support::{CALL_S, INSTALL_S, POSTSTELLE, bundle, cache, done, environment, lock, promtool, within};
 
 fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
 }
 
-fn cache() -> PathBuf {
-    let home = std::env::var_os("HOME").map_or_else(std::env::temp_dir, PathBuf::from);
-    home.join(".cache/poststelle-test")
-}
-
-/// A folder of the cache that is filled once and kept; who else wants it waits.
-fn cached(name: &str, is_there: impl Fn(&Path) -> bool, fill: impl FnOnce(&Path)) -> PathBuf {
-    fs::create_dir_all(cache()).unwrap();
-    let lock = File::create(cache().join(format!("{name}.lock"))).unwrap();
-    lock.lock().unwrap();
-    let folder = cache().join(name);
-    if !is_there(&folder) {
-        fill(&folder);
-        assert!(is_there(&folder), "{}", folder.display());
-    }
-    folder
-}
-
-fn runs(program: &Path) -> bool {
-    let version = within(CALL_S, program).arg("--version").output();
-    version.is_ok_and(|output| output.status.success())
-}
-
-/// The programs of a Python package.
+/// A program of a Python package.
 fn python(package: &str, program: &str) -> PathBuf {
-    let there = |venv: &Path| runs(&venv.join("bin").join(program));
-    let venv = cached(&package.replace("==", "-"), there, |venv| {
-        done(
-            within(INSTALL_S, "python3")
-                .args(["-m", "venv", "--clear"])
-                .arg(venv),
-        );
-        done(within(INSTALL_S, venv.join("bin/pip")).args(["install", "-q", package]));
-    });
-    venv.join("bin").join(program)
+    environment(package, program, &["--version"]).join(program)
 }
 
 /// A server of a small bundle and its gateway; both end with it.
@@ -91,27 +33,11 @@ struct Gateway {
 impl Gateway {
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let ours = |args: &[&str]| {
-            let mut command = within(CALL_S, env!("CARGO_BIN_EXE_poststelle"));
-            command.args(args).current_dir(folder.path());
-            done(&mut command);
-        };
-        ours(&["sample", "--count", "300", "--seed", "3", "--out", "mails"]);
-        let recipe = "schema = 'mails/labels.toml'\n[data]\ntrain = ['mails/mails.mbox']\nlabels = 'mails/labels.csv'\n\
-            split = { validation = 0.2 }\n[model]\nkind = 'linear'\n";
-        fs::write(folder.path().join("recipe.toml"), recipe).unwrap();
-        ours(&[
-            "train",
-            "--accept-findings",
-            "--recipe",
-            "recipe.toml",
-            "--out",
-            "bundle",
-        ]);
+        bundle(&folder.path().join("bundle"));
         let configuration = "[env.development]\nstore = 'sqlite:records.db'\nartifacts = 'artifacts'\n\
             [env.development.gateway]\nlisten = '127.0.0.1:0'\nkeep = 'redacted'\nrequests_per_minute = 1000000\n";
         fs::write(folder.path().join("poststelle.toml"), configuration).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_poststelle"))
+        let mut child = Command::new(POSTSTELLE)
             .args(["serve", "bundle", "--gateway", "--port", "0"])
             .env("POSTSTELLE_LOG", "warn")
             .current_dir(folder.path())
@@ -141,7 +67,7 @@ impl Gateway {
 
     /// A key that may do everything.
     fn key(&self, client: &str) -> String {
-        let mut create = within(CALL_S, env!("CARGO_BIN_EXE_poststelle"));
+        let mut create = within(CALL_S, POSTSTELLE);
         create
             .args([
                 "api-key",
@@ -328,11 +254,9 @@ fn the_clients_are_made_from_the_document_and_work() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     // Who else makes them waits, for the generators are installed on the way.
-    fs::create_dir_all(cache()).unwrap();
-    let lock = File::create(cache().join("clients.lock")).unwrap();
-    lock.lock().unwrap();
+    let generators = lock("clients");
     done(within(INSTALL_S, repository("clients/generate.sh")).arg(folder.path()));
-    drop(lock);
+    drop(generators);
     for name in ["python/poststelle_client", "typescript"] {
         let mut kept = files(&repository("clients").join(name));
         kept.retain(|(path, _)| {
@@ -388,12 +312,6 @@ fn the_clients_are_made_from_the_document_and_work() {
     );
     assert_eq!(printed.trim(), "tax");
 }
-
-/// What Debian's package `prometheus` has for checks.
-const PROMTOOL: &str = "rm -f prometheus_*.deb
-apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }
-dpkg --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin/promtool
-rm prometheus_*.deb";
 
 #[test]
 fn the_dashboard_shows_what_the_server_exports() {
@@ -457,19 +375,6 @@ fn the_dashboard_shows_what_the_server_exports() {
     let hidden: Vec<&str> = families.filter(hidden).collect();
     assert!(hidden.is_empty(), "docs/grafana.json does not show {hidden:?}");
 
-    let promtool = |folder: &Path| folder.join("usr/bin/promtool");
-    let prometheus = cached(
-        "prometheus",
-        |folder| runs(&promtool(folder)),
-        |folder| {
-            fs::create_dir_all(folder).unwrap();
-            done(
-                within(INSTALL_S, "sh")
-                    .args(["-euc", PROMTOOL])
-                    .current_dir(folder),
-            );
-        },
-    );
     let rules = expressions.iter().enumerate().map(|(at, text)| {
         // Grafana's own word for how far to look back.
         json!({"record": format!("dashboard:expression{at}"), "expr": text.replace("$__rate_interval", "5m")})
@@ -477,9 +382,5 @@ fn the_dashboard_shows_what_the_server_exports() {
     let rules = json!({"groups": [{"name": "dashboard", "rules": rules.collect::<Vec<_>>()}]});
     let file = gateway.folder.path().join("rules.yml"); // JSON is YAML
     fs::write(&file, rules.to_string()).unwrap();
-    done(
-        within(CALL_S, promtool(&prometheus))
-            .args(["check", "rules"])
-            .arg(file),
-    );
+    done(within(CALL_S, promtool()).args(["check", "rules"]).arg(file));
 }

@@ -2,87 +2,26 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)] // in a test, a panic is the report
 
+mod support;
+
 use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
+use support::{CALL_S, POSTSTELLE, bundle, done, environment, promtool, within};
 
-/// Seconds a program may take, on a machine that is busy with other things.
-const CALL_S: u16 = 120;
-/// Seconds its installation may take.
-const INSTALL_S: u16 = 600;
-
-const POSTSTELLE: &str = env!("CARGO_BIN_EXE_poststelle");
-
-/// A program that is ended, with all that it started, where it takes too long.
-fn within(seconds: u16, program: impl AsRef<std::ffi::OsStr>) -> Command {
-    let mut command = Command::new("timeout");
-    command
-        .args(["--kill-after=5", &seconds.to_string()])
-        .arg(program);
-    command
-}
-
-fn done(command: &mut Command) -> Output {
-    let output = command.stdin(Stdio::null()).output().unwrap();
-    let (out, talk) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    assert!(
-        output.status.success(),
-        "{command:?}: {}\n{out}\n{talk}",
-        output.status
-    );
-    output
-}
-
-/// A folder that is filled once and kept; who else wants it waits.
-fn cached(name: &str, is_there: impl Fn(&Path) -> bool, fill: impl FnOnce(&Path)) -> PathBuf {
-    let home = std::env::var_os("HOME").map_or_else(std::env::temp_dir, PathBuf::from);
-    let cache = home.join(".cache/poststelle-test");
-    fs::create_dir_all(&cache).unwrap();
-    let lock = File::create(cache.join(format!("{name}.lock"))).unwrap();
-    lock.lock().unwrap();
-    let folder = cache.join(name);
-    if !is_there(&folder) {
-        fill(&folder);
-        assert!(is_there(&folder), "{}", folder.display());
-    }
-    folder
-}
-
-/// The interpreter of a virtual environment with a package, `package==version` or `package[extra]==version`.
+/// The interpreter of an environment with a package that can be imported.
 fn python(package: &str, import: &str) -> PathBuf {
-    let (name, version) = package.split_once("==").unwrap();
-    let name = name.split('[').next().unwrap();
-    let imports = |venv: &Path| {
-        let mut command = within(CALL_S, venv.join("bin/python"));
-        let found = command
-            .args(["-c", &format!("import {import}")])
-            .stderr(Stdio::null())
-            .status();
-        found.is_ok_and(|status| status.success())
-    };
-    let venv = cached(&format!("{name}-{version}"), imports, |venv| {
-        done(
-            within(INSTALL_S, "python3")
-                .args(["-m", "venv", "--clear"])
-                .arg(venv),
-        );
-        done(within(INSTALL_S, venv.join("bin/python")).args(["-m", "pip", "install", "-q", package]));
-    });
-    venv.join("bin/python")
+    environment(package, "python", &["-c", &format!("import {import}")]).join("python")
 }
 
 /// An interpreter that knows nobody outside this machine.
 fn client(python: &Path) -> Command {
     let mut command = within(CALL_S, python);
     command
-        .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("NO_PROXY", "*")
         .env("AWS_ACCESS_KEY_ID", "a")
         .env("AWS_SECRET_ACCESS_KEY", "b")
@@ -100,27 +39,6 @@ fn script(python: &Path, name: &str) -> Command {
     let mut command = client(python);
     command.arg(scripts.join(name));
     command
-}
-
-/// A bundle learned from made-up mail, in less than a second.
-fn bundle(at: &Path) {
-    let mails = tempfile::tempdir().unwrap();
-    let mut sample = within(CALL_S, POSTSTELLE);
-    done(
-        sample
-            .args(["sample", "--count", "300", "--seed", "3", "--out"])
-            .arg(mails.path()),
-    );
-    let data = "[data]\ntrain = ['mails.mbox']\nlabels = 'labels.csv'\nsplit = { validation = 0.2 }\n[model]\nkind = 'linear'\n";
-    let recipe = mails.path().join("recipe.toml");
-    fs::write(&recipe, format!("schema = 'labels.toml'\n{data}")).unwrap();
-    let mut train = within(CALL_S, POSTSTELLE);
-    train
-        .args(["train", "--accept-findings", "--recipe"])
-        .arg(recipe)
-        .arg("--out")
-        .arg(at);
-    done(&mut train);
 }
 
 struct Server {
@@ -532,28 +450,8 @@ fn hugging_faces_client_classifies_texts() {
     );
 }
 
-/// Debian's package, of which only this program is kept; nothing is installed.
-const PROMTOOL: &str = "rm -f prometheus_*.deb
-apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }
-dpkg --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin/promtool
-rm prometheus_*.deb";
-
 #[test]
 fn promtool_finds_nothing_wrong_with_the_metrics() {
-    let promtool = |folder: &Path| folder.join("usr/bin/promtool");
-    let runs = |folder: &Path| {
-        let version = within(CALL_S, promtool(folder)).arg("--version").output();
-        version.is_ok_and(|output| output.status.success())
-    };
-    let prometheus = cached("prometheus", runs, |folder| {
-        fs::create_dir_all(folder).unwrap();
-        done(
-            within(INSTALL_S, "sh")
-                .args(["-euc", PROMTOOL])
-                .current_dir(folder),
-        );
-    });
-
     let folder = tempfile::tempdir().unwrap();
     let server = Server::of_bundle(folder.path(), &[]);
     let mail = json!({"id": 1, "subject": "Depot", "body": "Bitte eröffnen."});
@@ -581,7 +479,7 @@ fn promtool_finds_nothing_wrong_with_the_metrics() {
 
     let metrics = folder.path().join("metrics.txt");
     fs::write(&metrics, &text).unwrap();
-    let mut check = within(CALL_S, promtool(&prometheus));
+    let mut check = within(CALL_S, promtool());
     let checked = check
         .args(["check", "metrics"])
         .stdin(File::open(metrics).unwrap())

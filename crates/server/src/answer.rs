@@ -113,7 +113,7 @@ pub(crate) async fn answer(
     let count = mails.len();
     let asked = live
         .ask(mails, deadline.at)
-        .instrument(tracing::info_span!("label", mails = count));
+        .instrument(tracing::info_span!("label", mails = count as i64));
     let answered = asked.await.ok_or(Problem::NoModel)?;
     let Answered { served, predictions } =
         answered.map_err(|error| problem(app, live, deadline, &error, count))?;
@@ -121,7 +121,7 @@ pub(crate) async fn answer(
     let mut told = Vec::new();
     if include.of_mail() {
         let found = tell(app, live, &served, kept, &predictions, include, deadline)
-            .instrument(tracing::info_span!("explain", mails = count))
+            .instrument(tracing::info_span!("explain", mails = count as i64))
             .await?;
         let mut found = found.into_iter();
         told = rows

@@ -8,7 +8,7 @@ mod schema;
 use crate::access;
 use crate::answer::EVIDENCE_MAILS;
 use crate::gateway::Gateway;
-use crate::problem::{Problem, Wire};
+use crate::problem::{Problem, ProblemDocument};
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{from_fn_with_state, map_response};
@@ -29,7 +29,7 @@ use utoipa_axum::routes;
         description = "Labels incoming client mail, and takes back what it really was. Times are RFC 3339; errors are RFC 9457.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
     ),
-    components(schemas(Wire)),
+    components(schemas(ProblemDocument)),
     modifiers(&Security),
     tags(
         (name = "predictions", description = "Labels of mails"),
@@ -149,22 +149,22 @@ async fn document(State(gateway): State<Arc<Gateway>>) -> Json<Value> {
 enum Refused {
     /// A parameter, a header or the body is wrong
     #[response(status = 400, content_type = "application/problem+json")]
-    Bad(Wire),
+    Bad(ProblemDocument),
     /// No valid key or token
     #[response(status = 401, content_type = "application/problem+json")]
-    Unauthorized(Wire),
+    Unauthorized(ProblemDocument),
     /// The key or token lacks the permission
     #[response(status = 403, content_type = "application/problem+json")]
-    Forbidden(Wire),
+    Forbidden(ProblemDocument),
     /// More requests than this client may send; `Retry-After` says when to come again
     #[response(status = 429, content_type = "application/problem+json")]
-    TooOften(Wire),
+    TooOften(ProblemDocument),
     /// The server's own fault
     #[response(status = 500, content_type = "application/problem+json")]
-    Internal(Wire),
+    Internal(ProblemDocument),
     /// Too much waits, no model is deployed, or the store is away; `Retry-After` says when to come again
     #[response(status = 503, content_type = "application/problem+json")]
-    Away(Wire),
+    Away(ProblemDocument),
 }
 
 /// The problems of routes with a body, besides those.
@@ -173,22 +173,22 @@ enum Refused {
 enum RefusedBody {
     /// The body did not arrive in time
     #[response(status = 408, content_type = "application/problem+json")]
-    Slow(Wire),
+    Slow(ProblemDocument),
     /// A request with the same idempotency key is being answered
     #[response(status = 409, content_type = "application/problem+json")]
-    UnderWay(Wire),
+    UnderWay(ProblemDocument),
     /// The body is too large, or holds too many mails
     #[response(status = 413, content_type = "application/problem+json")]
-    TooLarge(Wire),
+    TooLarge(ProblemDocument),
     /// The body is not JSON
     #[response(status = 415, content_type = "application/problem+json")]
-    MediaType(Wire),
+    MediaType(ProblemDocument),
     /// The idempotency key was used with another request, or a task is unknown
     #[response(status = 422, content_type = "application/problem+json")]
-    Unprocessable(Wire),
+    Unprocessable(ProblemDocument),
     /// The mails were not labelled in time
     #[response(status = 504, content_type = "application/problem+json")]
-    Late(Wire),
+    Late(ProblemDocument),
 }
 
 /// Parses a body as every resource would.

@@ -13,10 +13,11 @@ use crate::live::Live;
 use crate::log::Mails;
 use crate::read::{self, Inference};
 use crate::{Problem, body};
-use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
 use poststelle_labels::Schema;
 use poststelle_predict::Decision;
 use serde_json::{Map, Value, json};
@@ -36,31 +37,43 @@ impl From<Problem> for Error {
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let text = format!("{}: {}", self.0.kind().1, self.0);
-        let mut response = (self.0.kind().0, Json(json!({ "error": text }))).into_response();
-        if let Some(seconds) = self.0.retry_s() {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        response
+        let (status, code) = self.0.kind();
+        let body = json!({ "error": format!("{code}: {}", self.0) });
+        self.0.response(status, "application/json", &body)
     }
 }
 
+/// The protocol's routes, below `/v2`.
+pub(crate) fn router() -> Router<Arc<App>> {
+    Router::new()
+        .route("/", get(server))
+        .route("/health/live", get(live))
+        .route("/health/ready", get(ready))
+        .route("/repository/index", post(index))
+        .route("/models/{model}", get(model))
+        .route("/models/{model}/ready", get(model_ready))
+        .route("/models/{model}/infer", post(infer))
+        .route("/models/{model}/versions/{version}", get(model))
+        .route("/models/{model}/versions/{version}/ready", get(model_ready))
+        .route("/models/{model}/versions/{version}/infer", post(infer))
+        .fallback(async || Error(Problem::NotFound))
+        .method_not_allowed_fallback(async || Error(Problem::Method))
+}
+
 /// Answers `GET /v2`.
-pub(crate) async fn server() -> Json<Value> {
+async fn server() -> Json<Value> {
     Json(
         json!({"name": "poststelle", "version": env!("CARGO_PKG_VERSION"), "extensions": ["binary_tensor_data"]}),
     )
 }
 
 /// Answers `GET /v2/health/live`.
-pub(crate) async fn live() -> Json<Value> {
+async fn live() -> Json<Value> {
     Json(json!({"live": true}))
 }
 
 /// Answers `GET /v2/health/ready`.
-pub(crate) async fn ready(State(app): State<Arc<App>>) -> (StatusCode, Json<Value>) {
+async fn ready(State(app): State<Arc<App>>) -> (StatusCode, Json<Value>) {
     let ready = app.ready();
     (status(ready), Json(json!({ "ready": ready })))
 }
@@ -110,7 +123,7 @@ fn version(live: &Live) -> String {
 }
 
 /// Answers `GET /v2/models/{model}/ready`.
-pub(crate) async fn model_ready(
+async fn model_ready(
     State(app): State<Arc<App>>,
     Path(named): Path<Named>,
 ) -> Result<(StatusCode, Json<Value>), Error> {
@@ -119,10 +132,7 @@ pub(crate) async fn model_ready(
 }
 
 /// Answers `GET /v2/models/{model}` with what it takes and gives.
-pub(crate) async fn model(
-    State(app): State<Arc<App>>,
-    Path(named): Path<Named>,
-) -> Result<Json<Value>, Error> {
+async fn model(State(app): State<Arc<App>>, Path(named): Path<Named>) -> Result<Json<Value>, Error> {
     let live = find(&app, &named)?;
     let served = live.current().ok_or(Problem::NoModel)?;
     let tensor = |name: &str, datatype: &str| json!({"name": name, "datatype": datatype, "shape": [-1]});
@@ -141,7 +151,7 @@ pub(crate) async fn model(
 }
 
 /// Answers `POST /v2/repository/index` with the models there are.
-pub(crate) async fn index(State(app): State<Arc<App>>) -> Json<Value> {
+async fn index(State(app): State<Arc<App>>) -> Json<Value> {
     let shown = |name: &str, live: &Live| {
         let state = if live.ready() { "READY" } else { "UNAVAILABLE" };
         json!({"name": name, "version": version(live), "state": state, "reason": ""})
@@ -157,7 +167,7 @@ pub(crate) async fn index(State(app): State<Arc<App>>) -> Json<Value> {
 }
 
 /// Answers `POST /v2/models/{model}/infer`.
-pub(crate) async fn infer(
+async fn infer(
     State(app): State<Arc<App>>,
     Path(named): Path<Named>,
     request: Request,

@@ -87,9 +87,10 @@ pub(crate) async fn log(
     let took = started.elapsed();
     app.metrics.request(route, status, took);
     let entered: Span = span;
-    entered.record("http.response.status_code", status.as_u16());
-    let mails = response.extensions().get::<Mails>().map(|mails| mails.0);
-    let (status, took_ms) = (status.as_u16(), took.as_secs_f64() * 1e3);
+    let mails = response.extensions().get::<Mails>().map(|mails| mails.0 as i64);
+    // Traces know signed numbers alone; others become texts there.
+    let (status, took_ms) = (i64::from(status.as_u16()), took.as_secs_f64() * 1e3);
+    entered.record("http.response.status_code", status);
     entered.in_scope(|| {
         if status >= 500 && status != 503 {
             tracing::error!(http.method = %method, http.path = route, http.status = status, request.id = id.as_str(), mails, took_ms, "request failed");

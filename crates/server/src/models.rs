@@ -4,10 +4,11 @@
 //!
 //! Source: Amazon SageMaker Developer Guide, "Build Your Own Container for SageMaker AI Multi-Model Endpoints".
 
+use crate::Problem;
 use crate::app::App;
 use crate::follow::Opens;
 use crate::live::Live;
-use crate::{Problem, sagemaker};
+use crate::sagemaker::{self, Error};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, Request, State};
@@ -112,7 +113,7 @@ fn models(app: &App) -> Result<&Models, Problem> {
 ///
 /// # Errors
 /// `model_loaded` 409, `models_full` 507, `invalid_model` 400.
-pub(crate) async fn load(State(app): State<Arc<App>>, body: Bytes) -> Result<StatusCode, Problem> {
+pub(crate) async fn load(State(app): State<Arc<App>>, body: Bytes) -> Result<StatusCode, Error> {
     let models = models(&app)?;
     let Load { model_name, url } = serde_json::from_slice(&body).map_err(|error| Problem::Malformed {
         format: "JSON",
@@ -120,10 +121,10 @@ pub(crate) async fn load(State(app): State<Arc<App>>, body: Bytes) -> Result<Sta
         column: error.column(),
     })?;
     if model_name.is_empty() || model_name.len() > NAME_BYTES {
-        return Err(Problem::Parameter {
+        return Err(Error::from(Problem::Parameter {
             name: "model_name",
             expected: "1 to 256 bytes",
-        });
+        }));
     }
     let room = || {
         let loaded = models.read();
@@ -151,7 +152,7 @@ pub(crate) async fn load(State(app): State<Arc<App>>, body: Bytes) -> Result<Sta
 }
 
 /// Answers `GET /models`.
-pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
+pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Json<Value>, Error> {
     let loaded = models(&app)?.read();
     let shown: Vec<Shown> = loaded.iter().map(|(name, loaded)| shown(name, loaded)).collect();
     Ok(Json(json!({ "models": shown })))
@@ -161,7 +162,7 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Json<Value>, Pro
 pub(crate) async fn show(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Value>, Error> {
     let loaded = models(&app)?.find(&name)?;
     Ok(Json(json!(shown(&name, &loaded))))
 }
@@ -170,7 +171,7 @@ pub(crate) async fn show(
 pub(crate) async fn unload(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
-) -> Result<StatusCode, Problem> {
+) -> Result<StatusCode, Error> {
     let models = models(&app)?;
     let removed = models
         .loaded
@@ -186,7 +187,7 @@ pub(crate) async fn invoke(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
     request: Request,
-) -> Result<Response, Problem> {
+) -> Result<Response, Error> {
     let live = models(&app)?.find(&name)?.live;
     sagemaker::invoke(&app, &live, request).await
 }

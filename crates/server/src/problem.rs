@@ -203,7 +203,7 @@ pub enum Problem {
 /// Why a request is not answered (RFC 9457).
 #[derive(Serialize, ToSchema)]
 #[schema(as = Problem)]
-pub(crate) struct Wire {
+pub(crate) struct ProblemDocument {
     /// `about:blank`: `code` tells problems apart.
     r#type: &'static str,
     /// The status in words.
@@ -227,6 +227,9 @@ pub(crate) struct Wire {
     #[serde(skip_serializing_if = "Option::is_none")]
     column: Option<usize>,
 }
+
+/// The media type of a [`ProblemDocument`].
+pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
 
 impl Problem {
     /// The HTTP status and the stable code.
@@ -278,7 +281,7 @@ impl Problem {
         }
     }
 
-    fn wire(&self) -> Wire {
+    pub(crate) fn document(&self) -> ProblemDocument {
         let (status, code) = self.kind();
         let (mut record, mut field, mut line, mut column) = (None, None, None, None);
         match self {
@@ -314,7 +317,7 @@ impl Problem {
         }
         let title = status.canonical_reason().unwrap_or("Error");
         let detail = self.to_string();
-        Wire {
+        ProblemDocument {
             r#type: "about:blank",
             title,
             status: status.as_u16(),
@@ -332,18 +335,21 @@ impl Problem {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Code(pub &'static str);
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+impl Problem {
+    /// This problem's response in the shape of some protocol: with its status and document, and the headers of ours.
+    pub(crate) fn response(
+        &self,
+        status: StatusCode,
+        media_type: &'static str,
+        document: &impl Serialize,
+    ) -> Response {
         // A struct of strings and numbers always serialises.
-        let body = serde_json::to_vec(&self.wire()).unwrap_or_default();
+        let body = serde_json::to_vec(document).unwrap_or_default();
         let mut response = Response::new(Body::from(body));
-        *response.status_mut() = self.kind().0;
+        *response.status_mut() = status;
         response.extensions_mut().insert(Code(self.kind().1));
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
         if let Some(seconds) = self.retry_s() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
@@ -358,5 +364,11 @@ impl IntoResponse for Problem {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        self.response(self.kind().0, MEDIA_TYPE, &self.document())
     }
 }

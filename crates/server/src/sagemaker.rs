@@ -8,11 +8,13 @@ use crate::budget::held;
 use crate::live::Live;
 use crate::log::Mails;
 use crate::media::{Format, Wanted};
-use crate::{Problem, body, media, read, write};
+use crate::problem::{MEDIA_TYPE, Problem, ProblemDocument};
+use crate::{body, media, read, write};
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -25,6 +27,32 @@ const ATTRIBUTES_LENGTH: usize = 1024;
 
 /// Megabytes of all concurrent transforms' payloads, at most.
 const MEGABYTES: usize = 100;
+
+/// A problem with its text also where AWS' clients look for it.
+pub(crate) struct Error(Problem);
+
+impl From<Problem> for Error {
+    fn from(problem: Problem) -> Self {
+        Self(problem)
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        #[derive(Serialize)]
+        struct Told {
+            #[serde(flatten)]
+            problem: ProblemDocument,
+            message: String,
+        }
+        let (status, _) = self.0.kind();
+        let told = Told {
+            problem: self.0.document(),
+            message: self.0.to_string(),
+        };
+        self.0.response(status, MEDIA_TYPE, &told)
+    }
+}
 
 /// Answers `GET /ping` with nothing: 200, or 503 while no model is deployed here or the server ends.
 pub(crate) async fn ping(State(app): State<Arc<App>>) -> StatusCode {
@@ -50,12 +78,12 @@ pub(crate) async fn execution_parameters(State(app): State<Arc<App>>) -> Json<Va
 ///
 /// # Errors
 /// Every [`Problem`] of a body, a queue and a model.
-pub(crate) async fn invocations(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
+pub(crate) async fn invocations(State(app): State<Arc<App>>, request: Request) -> Result<Response, Error> {
     invoke(&app, &app.live, request).await
 }
 
 /// Answers an invocation by what is live there.
-pub(crate) async fn invoke(app: &App, live: &Live, request: Request) -> Result<Response, Problem> {
+pub(crate) async fn invoke(app: &App, live: &Live, request: Request) -> Result<Response, Error> {
     let (head, body) = request.into_parts();
     let content = media::content(&head.headers)?;
     // A piece of a file is answered as it came.
@@ -68,9 +96,8 @@ pub(crate) async fn invoke(app: &App, live: &Live, request: Request) -> Result<R
     let attributes = Attributes::of(&head.headers)?;
     let include = attributes.include;
     if include != Include::default() && wanted.format == Format::Csv {
-        return Err(Problem::Attributes {
-            reason: "`include` is for JSON and JSON Lines, a table has no room for it",
-        });
+        let reason = "`include` is for JSON and JSON Lines, a table has no room for it";
+        return Err(Error(Problem::Attributes { reason }));
     }
     let deadline = app.deadline(&head.headers);
     let read = body::read(&head.headers, body, app, app.settings.body_bytes).await?;
@@ -85,7 +112,7 @@ pub(crate) async fn invoke(app: &App, live: &Live, request: Request) -> Result<R
         && let Some(Err(problem)) = answers.rows.first()
         && answers.rows.iter().all(Result::is_err)
     {
-        return Err(problem.clone());
+        return Err(Error(problem.clone()));
     }
     app.metrics
         .wrong_records(answers.rows.iter().filter(|row| row.is_err()).count());

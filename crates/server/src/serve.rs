@@ -38,19 +38,7 @@ pub fn private(app: &Arc<App>) -> Router {
         .route("/models", get(models::list).post(models::load))
         .route("/models/{name}", get(models::show).delete(models::unload))
         .route("/models/{name}/invoke", post(models::invoke))
-        .route("/v2", get(kserve::server))
-        .route("/v2/health/live", get(kserve::live))
-        .route("/v2/health/ready", get(kserve::ready))
-        .route("/v2/repository/index", post(kserve::index))
-        .route("/v2/models/{model}", get(kserve::model))
-        .route("/v2/models/{model}/ready", get(kserve::model_ready))
-        .route("/v2/models/{model}/infer", post(kserve::infer))
-        .route("/v2/models/{model}/versions/{version}", get(kserve::model))
-        .route(
-            "/v2/models/{model}/versions/{version}/ready",
-            get(kserve::model_ready),
-        )
-        .route("/v2/models/{model}/versions/{version}/infer", post(kserve::infer))
+        .nest("/v2", kserve::router())
         .route("/", get(health::ready).post(tei::predict))
         .route("/predict", post(tei::predict))
         .route("/info", get(tei::info))
@@ -134,9 +122,11 @@ pub fn run<E: From<std::io::Error>>(
         .enable_all()
         .build()?;
     let result = runtime.block_on(async {
+        // Before anybody can know that this process serves and may be told to stop.
+        let stop = stop_signal()?;
         let entrances = open.await?;
         tokio::spawn(beside);
-        serve(entrances, app, stop_signal()).await;
+        serve(entrances, app, stop).await;
         Ok(())
     });
     // Requests that outlived the draining are not waited for.
@@ -144,25 +134,25 @@ pub fn run<E: From<std::io::Error>>(
     result
 }
 
+/// What resolves when this process is told to stop; it listens from now on.
 #[cfg(unix)]
-async fn stop_signal() {
+fn stop_signal() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
     use tokio::signal::unix::{SignalKind, signal};
-    let wait = async |kind| match signal(kind) {
-        Ok(mut signal) => drop(signal.recv().await),
-        Err(_) => {
-            tracing::warn!("cannot listen for a stop signal");
-            std::future::pending().await
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
         }
-    };
-    tokio::select! {
-        () = wait(SignalKind::terminate()) => {}
-        () = wait(SignalKind::interrupt()) => {}
-    }
+    })
 }
 
 #[cfg(not(unix))]
-async fn stop_signal() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending().await
-    }
+fn stop_signal() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
+    Ok(async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending().await
+        }
+    })
 }

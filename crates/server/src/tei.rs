@@ -40,13 +40,7 @@ impl IntoResponse for Error {
             _ => (StatusCode::UNPROCESSABLE_ENTITY, "Validation"),
         };
         let body = json!({"error": self.0.to_string(), "error_type": kind});
-        let mut response = (status, Json(body)).into_response();
-        if let Some(seconds) = self.0.retry_s() {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        response
+        self.0.response(status, "application/json", &body)
     }
 }
 

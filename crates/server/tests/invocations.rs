@@ -37,6 +37,27 @@ fn answers_ping_and_execution_parameters() {
 }
 
 #[test]
+fn each_protocol_tells_problems_in_its_own_shape() {
+    let server = Server::plain();
+    let told = |method, path, body| -> Value {
+        let answer = server.send(method, path, &[("Content-Type", JSON)], body);
+        serde_json::from_str(&answer.body).unwrap()
+    };
+    for (method, path) in [
+        ("GET", "/v2/nothing"),
+        ("GET", "/v2/models/a/infer"),
+        ("GET", "/v2/models/a"),
+    ] {
+        let told = told(method, path, b"");
+        assert!(told["error"].is_string() && told["status"].is_null(), "{told}");
+    }
+    let invoked = told("POST", "/invocations", b"7");
+    assert!(invoked["message"].is_string() && invoked["message"] == invoked["detail"]);
+    let predicted = told("POST", "/predict", b"7");
+    assert_eq!(predicted["error_type"], "Validation");
+}
+
+#[test]
 fn both_shapes_of_json_get_the_same_answer() {
     let server = Server::plain();
     let records = server.post(

@@ -5,7 +5,7 @@ use crate::output::Output;
 use clap::ValueEnum;
 use poststelle_mail::explain::{self, Page};
 use poststelle_mail::{
-    CleanText, Cleaner, Cut, Defect, Masked, Message, Profile, Protection, Redact, base64, mbox,
+    CleanText, Cleaner, Cut, Defect, Masked, Message, Nature, Profile, Protection, Redact, base64, mbox,
 };
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -65,7 +65,7 @@ enum From {
 enum To {
     /// The kept text alone
     Text,
-    /// `id`, `subject`, `text`, `language`, `masked`, `removed`, `protection`, `defects` as JSON, a mail a line
+    /// `id`, `subject`, `text`, `language`, `nature`, `masked`, `removed`, `protection`, `defects` as JSON, a mail a line
     Jsonl,
 }
 
@@ -105,6 +105,7 @@ struct View<'a> {
     subject: &'a str,
     text: &'a str,
     language: Option<&'a str>,
+    nature: Nature,
     /// How many details of each kind were masked, where they were to be.
     #[serde(skip_serializing_if = "Option::is_none")]
     masked: Option<&'a Masked>,
@@ -309,6 +310,7 @@ impl Writer<'_> {
                 subject: text.subject(),
                 text: text.text(),
                 language: text.language(),
+                nature: text.nature(),
                 masked: text.masked(),
                 removed: text.cuts(),
                 protection: text.protection(),

@@ -159,10 +159,6 @@ pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
         None => None,
     };
     let gateway = gateway.then(|| gateway::Opening::of(&at)).transpose()?;
-    out.note(format!("{what} answers on {}", socket.url()));
-    if let Some(gateway) = &gateway {
-        out.note(format!("its gateway answers on {}", gateway.url()));
-    }
     let live = Arc::clone(&app.live);
     let beside = async move {
         match following {
@@ -177,13 +173,24 @@ pub fn run(args: Args, out: &mut Output) -> Result<(), Failure> {
     };
     let served = Arc::clone(&app);
     let open = async move {
+        let address = socket.url();
         let mut entrances = vec![Entrance {
             name: "private",
             door: socket.open()?,
             router: private(&served),
         }];
+        let public = gateway.as_ref().map(gateway::Opening::url);
         if let Some(gateway) = gateway {
             entrances.push(gateway.open(served).await?);
+        }
+        match log {
+            Log::Text => {
+                out.note(format!("{what} answers on {address}"));
+                if let Some(public) = public {
+                    out.note(format!("its gateway answers on {public}"));
+                }
+            }
+            Log::Json => tracing::info!(serves = what, address, gateway = public, "ready"),
         }
         Ok::<_, Failure>(entrances)
     };
@@ -228,7 +235,9 @@ impl Socket {
         let left = path
             .symlink_metadata()
             .is_ok_and(|about| about.file_type().is_socket());
-        if left && UnixStream::connect(path).is_err() {
+        // Nobody listens there any more. Any other error, such as a lack of permission, may be a server that lives.
+        let dead = |error: std::io::Error| error.kind() == std::io::ErrorKind::ConnectionRefused;
+        if left && UnixStream::connect(path).is_err_and(dead) {
             std::fs::remove_file(path).map_err(said)?;
         }
         let listener = UnixListener::bind(path).map_err(said)?;

@@ -26,7 +26,7 @@ def refused(status, code, body, content="application/json", **more):
         answered = ask(body, content, **more)
     except ClientError as error:
         found = error.response["ResponseMetadata"]["HTTPStatusCode"], error.response["Error"]["Code"]
-        assert found == (status, code), error.response
+        assert found == (status, code) and error.response["Error"]["Message"], error.response
         return
     raise AssertionError(answered)
 

@@ -7,7 +7,7 @@
 
 use super::Caller;
 use crate::Problem;
-use jsonwebtoken::jwk::{Jwk, JwkSet};
+use jsonwebtoken::jwk::{Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use poststelle_lifecycle::{ClientName, Permission, Timestamp};
 use serde::Deserialize;
@@ -17,9 +17,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 /// How far clocks may be apart.
-const LEEWAY_S: i64 = 30;
+const LEEWAY_S: f64 = 30.0;
 /// Time after which keys are fetched again.
 const FRESH: Duration = Duration::from_secs(3600);
+/// Time for which keys are good that cannot be fetched again: the provider may have withdrawn them.
+const STALE: Duration = Duration::from_secs(24 * 3600);
 /// Time between two fetches, at least: a token with an unknown key must not make us ask all the time.
 const PAUSE: Duration = Duration::from_secs(10);
 /// What the provider has for its answer.
@@ -90,9 +92,10 @@ struct Discovery {
 
 #[derive(Deserialize)]
 struct Claims {
-    exp: i64,
+    /// Times may have a fraction (RFC 7519, 2).
+    exp: f64,
     #[serde(default)]
-    nbf: Option<i64>,
+    nbf: Option<f64>,
     #[serde(default)]
     sub: Option<String>,
     #[serde(default)]
@@ -170,11 +173,11 @@ impl Tokens {
             scope,
             scp,
         } = claims.claims;
-        let now = now.as_second();
-        if exp.saturating_add(LEEWAY_S) <= now {
+        let now = now.as_second() as f64;
+        if exp + LEEWAY_S <= now {
             return Err(refuse("the token has expired"));
         }
-        if nbf.is_some_and(|begin| begin.saturating_sub(LEEWAY_S) > now) {
+        if nbf.is_some_and(|begin| begin - LEEWAY_S > now) {
             return Err(refuse("the token is not valid yet"));
         }
         let name = azp
@@ -210,13 +213,20 @@ impl Tokens {
             let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
             let fresh = keys.fetched.is_some_and(|at| at.elapsed() < FRESH);
             let tried = keys.tried.is_some_and(|at| at.elapsed() < self.pause);
-            (pick(&keys.set), fresh, tried, keys.fetched.is_some())
+            let good = keys.fetched.is_some_and(|at| at.elapsed() < STALE);
+            let found = pick(&keys.set).filter(|_| good);
+            (found, fresh, tried, keys.fetched.is_some())
         };
         let (found, fresh, _, _) = look();
         if found.is_some() && fresh {
             return Ok(found);
         }
-        let _one = self.fetching.lock().await;
+        // One asks; who has a key that is known goes on with it meanwhile.
+        let _one = match self.fetching.try_lock() {
+            Ok(one) => one,
+            Err(_) if found.is_some() => return Ok(found),
+            Err(_) => self.fetching.lock().await,
+        };
         let (found, fresh, tried, ever) = look();
         if found.is_some() && fresh || tried && ever {
             return Ok(found);
@@ -243,7 +253,8 @@ impl Tokens {
                 }
             }
         }
-        Ok(pick(&keys.set))
+        let good = keys.fetched.is_some_and(|at| at.elapsed() < STALE);
+        Ok(pick(&keys.set).filter(|_| good))
     }
 
     async fn fetch(&self) -> Result<Vec<Jwk>, String> {
@@ -261,13 +272,14 @@ impl Tokens {
                 found.jwks_uri
             }
         };
-        // A provider may publish keys of kinds we do not know beside the others.
+        // A provider may publish keys of kinds we do not know beside the others, and keys that sign nothing.
         let set: Value = self.get(&address).await?;
         let keys = set["keys"].as_array().cloned().unwrap_or_default();
         let keys = keys
             .into_iter()
-            .filter_map(|key| serde_json::from_value(key).ok());
-        Ok(JwkSet { keys: keys.collect() }.keys)
+            .filter_map(|key| serde_json::from_value::<Jwk>(key).ok());
+        let signs = |key: &Jwk| matches!(key.common.public_key_use, None | Some(PublicKeyUse::Signature));
+        Ok(keys.filter(signs).collect())
     }
 
     async fn get<T: serde::de::DeserializeOwned>(&self, address: &str) -> Result<T, String> {

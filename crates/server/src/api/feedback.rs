@@ -5,7 +5,7 @@ use super::{Refused, RefusedBody, external_id};
 use crate::access::Caller;
 use crate::gateway::Gateway;
 use crate::idempotency::Once;
-use crate::problem::{Problem, Wire};
+use crate::problem::{Problem, ProblemDocument};
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -66,7 +66,7 @@ pub(super) struct Received {
     request_body = FeedbackRequest,
     responses(
         (status = 201, description = "It is kept", body = Received),
-        (status = 404, description = "There is no such prediction for this client", body = Wire, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such prediction for this client", body = ProblemDocument, content_type = "application/problem+json"),
         Refused,
         RefusedBody
     )

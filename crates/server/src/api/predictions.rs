@@ -9,7 +9,7 @@ use crate::evidence::Evidence;
 use crate::gateway::{Gateway, Keep};
 use crate::idempotency::{Once, replayed};
 use crate::log::Mails;
-use crate::problem::{Problem, Wire};
+use crate::problem::{Problem, ProblemDocument};
 use crate::read::{Record, decode};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, Request, State};
@@ -752,7 +752,7 @@ pub(super) async fn erase_mail(
     params(("id" = String, Path, description = "The prediction", pattern = "^pred_[0-9a-f]{32}$")),
     responses(
         (status = 200, description = "The prediction", body = KeptPrediction),
-        (status = 404, description = "There is no such prediction for this client", body = Wire, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such prediction for this client", body = ProblemDocument, content_type = "application/problem+json"),
         Refused
     )
 )]
@@ -781,7 +781,7 @@ pub(super) async fn show(
     params(("id" = String, Path, description = "The prediction", pattern = "^pred_[0-9a-f]{32}$")),
     responses(
         (status = 204, description = "It is deleted"),
-        (status = 404, description = "There is no such prediction for this client", body = Wire, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such prediction for this client", body = ProblemDocument, content_type = "application/problem+json"),
         Refused
     )
 )]

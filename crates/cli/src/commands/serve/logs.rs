@@ -1,13 +1,14 @@
 //! Where logs and traces go.
 
 use crate::failure::Failure;
+use anstream::{AutoStream, ColorChoice};
 use clap::ValueEnum;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_otlp::SpanExporter;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use std::io::IsTerminal;
+use std::panic::PanicHookInfo;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -46,7 +47,7 @@ pub fn start(log: Log) -> Result<Traces, Failure> {
         Failure::misused(error).hint("POSTSTELLE_LOG is read as in `info,poststelle_server=debug`")
     })?;
     let lines = tracing_subscriber::fmt::layer()
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(AutoStream::choice(&std::io::stderr()) != ColorChoice::Never)
         .with_writer(std::io::stderr);
     let lines = match log {
         Log::Text => lines.boxed(),
@@ -64,7 +65,15 @@ pub fn start(log: Log) -> Result<Traces, Failure> {
             .with_filter(ours)
     });
     tracing_subscriber::registry().with(lines).with(spans).init();
+    std::panic::set_hook(Box::new(panicked));
     Ok(Traces(provider))
+}
+
+/// Logs where a thread panicked. What it says of it stays unsaid: a message like that of a slice quotes the text it was made of.
+fn panicked(about: &PanicHookInfo) {
+    let place = about.location().map(ToString::to_string);
+    let thread = std::thread::current();
+    tracing::error!(panic.at = place, thread = thread.name(), "a thread panicked");
 }
 
 /// What sends traces, where a collector is named.
@@ -92,4 +101,47 @@ fn traces() -> Result<Option<SdkTracerProvider>, Failure> {
             .with_batch_exporter(exporter)
             .build(),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_panic_is_told_of_without_the_text_it_choked_on() {
+        let kept = Kept::default();
+        let writer = kept.clone();
+        let lines = tracing_subscriber::fmt()
+            .json()
+            .with_writer(move || writer.clone())
+            .finish();
+        let text = "für Quittenbrotzeit".to_owned();
+        let default = std::panic::take_hook();
+        std::panic::set_hook(Box::new(panicked));
+        let ended = tracing::subscriber::with_default(lines, || std::panic::catch_unwind(|| text[2..].len()));
+        std::panic::set_hook(default);
+        assert!(ended.is_err());
+        let said = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        let line: serde_json::Value = serde_json::from_str(&said).unwrap();
+        assert!(
+            line["fields"]["panic.at"].as_str().unwrap().contains("logs.rs"),
+            "{said}"
+        );
+        assert!(!said.contains("Quitten"), "{said}");
+    }
 }
