@@ -383,6 +383,8 @@ export interface operations {
             /** @description It is kept */
             201: {
                 headers: {
+                    /** @description `true`: the answer of an earlier request with this idempotency key */
+                    "Idempotent-Replayed"?: boolean;
                     [name: string]: unknown;
                 };
                 content: {
@@ -401,6 +403,8 @@ export interface operations {
             /** @description No valid key or token */
             401: {
                 headers: {
+                    /** @description `Bearer` */
+                    "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -437,6 +441,8 @@ export interface operations {
             /** @description A request with the same idempotency key is being answered */
             409: {
                 headers: {
+                    /** @description Seconds until the same request may succeed */
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -473,6 +479,8 @@ export interface operations {
             /** @description More requests than this client may send; `Retry-After` says when to come again */
             429: {
                 headers: {
+                    /** @description Seconds until the same request may succeed */
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -491,6 +499,8 @@ export interface operations {
             /** @description Too much waits, no model is deployed, or the store is away; `Retry-After` says when to come again */
             503: {
                 headers: {
+                    /** @description Seconds until the same request may succeed */
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -566,6 +576,8 @@ export interface operations {
             /** @description No valid key or token */
             401: {
                 headers: {
+                    /** @description `Bearer` */
+                    "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -584,6 +596,8 @@ export interface operations {
             /** @description More requests than this client may send; `Retry-After` says when to come again */
             429: {
                 headers: {
+                    /** @description Seconds until the same request may succeed */
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -602,6 +616,8 @@ export interface operations {
             /** @description Too much waits, no model is deployed, or the store is away; `Retry-After` says when to come again */
             503: {
                 headers: {
+                    /** @description Seconds until the same request may succeed */
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -631,6 +647,8 @@ export interface operations {
             /** @description One prediction per mail, in order */
             200: {
                 headers: {
+                    /** @description `true`: the answer of an earlier request with this idempotency key */
+                    "Idempotent-Replayed"?: boolean;
                     [name: string]: unknown;
                 };
                 content: {
@@ -649,6 +667,8 @@ export interface operations {
             /** @description No valid key or token */
             401: {
                 headers: {
+                    /** @description `Bearer` */
+                    "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -676,6 +696,8 @@ export interface operations {
             /** @description A request with the same idempotency key is being answered */
             409: {
                 headers: {
+                    /** @description Seconds until the same request may succeed */
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -712,6 +734,8 @@ export interface operations {
             /** @description More requests than this client may send; `Retry-After` says when to come again */
             429: {
                 headers: {
+                    /** @description Seconds until the same request may succeed */
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -730,6 +754,8 @@ export interface operations {
             /** @description Too much waits, no model is deployed, or the store is away; `Retry-After` says when to come again */
             503: {
                 headers: {
+                    /** @description Seconds until the same request may succeed */
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -780,6 +806,8 @@ export interface operations {
             /** @description No valid key or token */
             401: {
                 headers: {
+                    /** @description `Bearer` */
+                    "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -798,6 +826,8 @@ export interface operations {
             /** @description More requests than this client may send; `Retry-After` says when to come again */
             429: {
                 headers: {
+                    /** @description Seconds until the same request may succeed */
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -816,6 +846,8 @@ export interface operations {
             /** @description Too much waits, no model is deployed, or the store is away; `Retry-After` says when to come again */
             503: {
                 headers: {
+                    /** @description Seconds until the same request may succeed */
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -857,6 +889,8 @@ export interface operations {
             /** @description No valid key or token */
             401: {
                 headers: {
+                    /** @description `Bearer` */
+                    "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -884,6 +918,8 @@ export interface operations {
             /** @description More requests than this client may send; `Retry-After` says when to come again */
             429: {
                 headers: {
+                    /** @description Seconds until the same request may succeed */
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -902,6 +938,8 @@ export interface operations {
             /** @description Too much waits, no model is deployed, or the store is away; `Retry-After` says when to come again */
             503: {
                 headers: {
+                    /** @description Seconds until the same request may succeed */
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -941,6 +979,8 @@ export interface operations {
             /** @description No valid key or token */
             401: {
                 headers: {
+                    /** @description `Bearer` */
+                    "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -968,6 +1008,8 @@ export interface operations {
             /** @description More requests than this client may send; `Retry-After` says when to come again */
             429: {
                 headers: {
+                    /** @description Seconds until the same request may succeed */
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -986,6 +1028,8 @@ export interface operations {
             /** @description Too much waits, no model is deployed, or the store is away; `Retry-After` says when to come again */
             503: {
                 headers: {
+                    /** @description Seconds until the same request may succeed */
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1024,6 +1068,8 @@ export interface operations {
             /** @description No valid key or token */
             401: {
                 headers: {
+                    /** @description `Bearer` */
+                    "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1042,6 +1088,8 @@ export interface operations {
             /** @description More requests than this client may send; `Retry-After` says when to come again */
             429: {
                 headers: {
+                    /** @description Seconds until the same request may succeed */
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1060,6 +1108,8 @@ export interface operations {
             /** @description Too much waits, no model is deployed, or the store is away; `Retry-After` says when to come again */
             503: {
                 headers: {
+                    /** @description Seconds until the same request may succeed */
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {

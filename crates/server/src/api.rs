@@ -151,19 +151,19 @@ enum Refused {
     #[response(status = 400, content_type = "application/problem+json")]
     Bad(ProblemDocument),
     /// No valid key or token
-    #[response(status = 401, content_type = "application/problem+json")]
+    #[response(status = 401, content_type = "application/problem+json", headers(("WWW-Authenticate" = String, description = "`Bearer`")))]
     Unauthorized(ProblemDocument),
     /// The key or token lacks the permission
     #[response(status = 403, content_type = "application/problem+json")]
     Forbidden(ProblemDocument),
     /// More requests than this client may send; `Retry-After` says when to come again
-    #[response(status = 429, content_type = "application/problem+json")]
+    #[response(status = 429, content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds until the same request may succeed")))]
     TooOften(ProblemDocument),
     /// The server's own fault
     #[response(status = 500, content_type = "application/problem+json")]
     Internal(ProblemDocument),
     /// Too much waits, no model is deployed, or the store is away; `Retry-After` says when to come again
-    #[response(status = 503, content_type = "application/problem+json")]
+    #[response(status = 503, content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds until the same request may succeed")))]
     Away(ProblemDocument),
 }
 
@@ -175,7 +175,7 @@ enum RefusedBody {
     #[response(status = 408, content_type = "application/problem+json")]
     Slow(ProblemDocument),
     /// A request with the same idempotency key is being answered
-    #[response(status = 409, content_type = "application/problem+json")]
+    #[response(status = 409, content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds until the same request may succeed")))]
     UnderWay(ProblemDocument),
     /// The body is too large, or holds too many mails
     #[response(status = 413, content_type = "application/problem+json")]

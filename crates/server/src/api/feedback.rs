@@ -65,7 +65,7 @@ pub(super) struct Received {
     params(("Idempotency-Key" = Option<String>, Header, description = "A request with the same key is done once", nullable = false, max_length = 255, pattern = r"^[\x21-\x7e]+$")),
     request_body = FeedbackRequest,
     responses(
-        (status = 201, description = "It is kept", body = Received),
+        (status = 201, description = "It is kept", body = Received, headers(("Idempotent-Replayed" = bool, description = "`true`: the answer of an earlier request with this idempotency key"))),
         (status = 404, description = "There is no such prediction for this client", body = ProblemDocument, content_type = "application/problem+json"),
         Refused,
         RefusedBody

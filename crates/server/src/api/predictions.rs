@@ -325,6 +325,7 @@ impl From<Predicted> for KeptPrediction {
             status = 200,
             description = "One prediction per mail, in order",
             body = Predictions,
+            headers(("Idempotent-Replayed" = bool, description = "`true`: the answer of an earlier request with this idempotency key")),
             links(
                 ("show" = (operation_id = "show_prediction", parameters(("id" = "$response.body#/predictions/0/id")))),
                 ("erase" = (operation_id = "erase_prediction", parameters(("id" = "$response.body#/predictions/0/id")))),
