@@ -427,8 +427,13 @@ fn bytes(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|x| x.to_le_bytes()).collect()
 }
 
-#[allow(unsafe_code)]
 pub(crate) fn map(path: &Path) -> Result<Mmap, CheckpointError> {
+    opened(path).map(|(_, map)| map)
+}
+
+/// A file, and all of it mapped.
+#[allow(unsafe_code)]
+pub(crate) fn opened(path: &Path) -> Result<(File, Mmap), CheckpointError> {
     let read = |source| CheckpointError::Read {
         path: path.to_path_buf(),
         source,
@@ -436,7 +441,8 @@ pub(crate) fn map(path: &Path) -> Result<Mmap, CheckpointError> {
     let file = File::open(path).map_err(read)?;
     // SAFETY: weights are written to a new file and renamed into place, never changed; another process that
     // truncates the file while it is mapped would end this one with a signal, as for any mapped file.
-    unsafe { Mmap::map(&file) }.map_err(read)
+    let map = unsafe { Mmap::map(&file) }.map_err(read)?;
+    Ok((file, map))
 }
 
 fn parse<'a>(path: &Path, map: &'a Mmap) -> Result<SafeTensors<'a>, CheckpointError> {

@@ -118,6 +118,7 @@ struct Scratch {
     narrow: Aligned<f32>,
     wide: Aligned<f32>,
     row: Aligned<f32>,
+    bytes: Vec<u8>,
 }
 
 thread_local! {
@@ -216,7 +217,7 @@ impl<'a> Strip<'a> {
     /// Phase 0 embeds; phase n runs through layer n − 1; all but the last make the next layer's queries, keys and values.
     fn advance(&self, phase: usize, chunk: &mut Chunk, scratch: &mut Scratch) {
         if phase == 0 {
-            self.embed(chunk, &mut scratch.row);
+            self.embed(chunk, scratch);
         } else {
             self.layer(phase - 1, chunk, scratch);
         }
@@ -225,7 +226,7 @@ impl<'a> Strip<'a> {
         }
     }
 
-    fn embed(&self, chunk: &mut Chunk, row: &mut Aligned<f32>) {
+    fn embed(&self, chunk: &mut Chunk, Scratch { row, bytes, .. }: &mut Scratch) {
         let Encoder { config, words, body } = self.encoder;
         let hidden = config.hidden;
         let row = sized(row, hidden);
@@ -236,7 +237,7 @@ impl<'a> Strip<'a> {
             for token in first..after {
                 let id = self.batch.id(self.first + token);
                 match &self.packed.words {
-                    Some(steps) => steps.row(id, row),
+                    Some(steps) => steps.row(id, bytes, row),
                     None => words.row(id, row),
                 }
                 let position = token - tokens.start + config.first_position;

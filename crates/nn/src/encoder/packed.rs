@@ -1,7 +1,8 @@
-//! An encoder's layers and word pieces as inference multiplies them, in memory or mapped from a file.
+//! An encoder's layers and word pieces as inference multiplies them, in memory or in a file.
 //!
 //! In int8 they are written beside the weights they were made from, in the safetensors format, so that a bundle opens
-//! without touching those: nothing is converted, pages are read when they are needed, and several processes share them.
+//! without touching those: nothing is converted, and several processes share them. Layers are mapped; of the word pieces, few
+//! of which a mail has, single rows are read, for a mapping would keep whatever lies around them in memory, too.
 //!
 //! ```text
 //! layers.<n>.<map>.channels   F32 [outputs, 3]           of each channel: size of a step, that times its steps' sum, bias
@@ -12,11 +13,11 @@
 use super::weights::Layer;
 use super::{Config, Encoder, WordTable};
 use crate::hf::{self, CheckpointError};
-use memmap2::Mmap;
 use poststelle_kernels::UnsupportedPrecision;
 use poststelle_kernels::lanes::{Arithmetic, Weights, WeightsError, Words, weight_steps};
 use rayon::prelude::*;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -164,7 +165,9 @@ impl Packed {
             let view = TensorView::new(*dtype, shape.clone(), data).map_err(|error| failed(&error))?;
             views.push((name.as_str(), view));
         }
-        let rows = words.bytes();
+        let Rows::Own(rows) = &words.rows else {
+            return Err(failed(&"the word pieces are in a file already"));
+        };
         let shape = vec![rows.len() / words.row_bytes(), words.row_bytes()];
         let table = TensorView::new(Dtype::I8, shape, rows).map_err(|error| failed(&error))?;
         views.push(("words", table));
@@ -189,7 +192,8 @@ impl Packed {
     /// [`CheckpointError::Read`], or [`CheckpointError::Invalid`] where the file is damaged, of another form, or of other
     /// weights.
     pub(crate) fn open(path: &Path, config: &Config, source: &str) -> Result<Self, CheckpointError> {
-        let map = Arc::new(hf::map(path)?);
+        let (file, map) = hf::opened(path)?;
+        let map = Arc::new(map);
         let invalid = |reason: String| CheckpointError::Invalid {
             path: path.to_path_buf(),
             reason,
@@ -251,11 +255,12 @@ impl Packed {
         let layers = (0..config.layers)
             .map(layer)
             .collect::<Result<_, CheckpointError>>()?;
+        let rows = range("words", Dtype::I8)?;
         let words = WordSteps {
             hidden: config.hidden,
-            rows: Rows::Mapped(map.clone(), range("words", Dtype::I8)?),
+            rows: Rows::File(file, rows.start as u64),
         };
-        let (found, expected) = (words.bytes().len(), config.vocabulary * words.row_bytes());
+        let (found, expected) = (rows.len(), config.vocabulary * words.row_bytes());
         if found != expected {
             return Err(invalid(format!("`words` has {found} bytes, expected {expected}")));
         }
@@ -283,7 +288,8 @@ pub(super) struct WordSteps {
 /// `[vocabulary][hidden + 4]`: the steps of a row, then the size of one as an f32.
 enum Rows {
     Own(Vec<u8>),
-    Mapped(Arc<Mmap>, Range<usize>),
+    /// From this byte on.
+    File(File, u64),
 }
 
 impl WordSteps {
@@ -308,20 +314,44 @@ impl WordSteps {
         self.hidden + 4
     }
 
-    fn bytes(&self) -> &[u8] {
-        match &self.rows {
-            Rows::Own(rows) => rows,
-            Rows::Mapped(map, range) => &map[range.clone()],
-        }
-    }
-
-    /// Writes the vector of word piece `id` to `out` `[hidden]`.
-    pub fn row(&self, id: u32, out: &mut [f32]) {
-        let row = &self.bytes()[id as usize * self.row_bytes()..][..self.row_bytes()];
+    /// Writes the vector of word piece `id` to `out` `[hidden]`; `buffer` keeps its memory from one to the next.
+    ///
+    /// # Panics
+    /// If there is no such piece, or the file cannot be read any more.
+    pub fn row(&self, id: u32, buffer: &mut Vec<u8>, out: &mut [f32]) {
+        let (bytes, start) = (self.row_bytes(), id as usize * self.row_bytes());
+        let row = match &self.rows {
+            Rows::Own(rows) => &rows[start..start + bytes],
+            Rows::File(file, first) => {
+                buffer.resize(bytes, 0);
+                if let Err(error) = read_at(file, buffer, first + start as u64) {
+                    panic!("{FILE} cannot be read any more: {error}");
+                }
+                buffer
+            }
+        };
         let (steps, size) = row.split_at(self.hidden);
         let size = f32::from_le_bytes(std::array::from_fn(|n| size[n]));
         for (out, step) in out.iter_mut().zip(steps) {
             *out = f32::from(step.cast_signed()) * size;
         }
     }
+}
+
+/// Fills `bytes` from a place in a file, whatever others read of it meanwhile.
+#[cfg(unix)]
+fn read_at(file: &File, bytes: &mut [u8], at: u64) -> std::io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, bytes, at)
+}
+
+#[cfg(windows)]
+fn read_at(file: &File, bytes: &mut [u8], at: u64) -> std::io::Result<()> {
+    let mut done = 0;
+    while done < bytes.len() {
+        match std::os::windows::fs::FileExt::seek_read(file, &mut bytes[done..], at + done as u64)? {
+            0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+            more => done += more,
+        }
+    }
+    Ok(())
 }
