@@ -1,7 +1,7 @@
 //! The machine's limit: multiply-adds a second in registers alone, over all cores; `bench/engine/run.py` reads it.
 //!
-//! Prints a JSON object of GFLOP/s (two operations a multiply-add) for int8, bf16 and f32 in AVX-512, and for int8 and bf16 in
-//! AMX's tiles, as far as the processor has them.
+//! Prints a JSON object of GFLOP/s (two operations a multiply-add) for int8, bf16 and f32 in AVX-512, or for int8 and f32 in AVX2 where
+//! it has no more, and for int8 and bf16 in AMX's tiles, as far as the processor has them.
 
 #![allow(unsafe_code)] // instructions the processor may lack
 
@@ -42,6 +42,40 @@ mod wide {
     #[target_feature(enable = "avx512f")]
     fn word() -> __m512i {
         _mm512_set1_epi32(0x0102_0304)
+    }
+}
+
+/// AVX2, whose multiply-add of exact bytes is one of 16 bits and an addition.
+#[cfg(target_arch = "x86_64")]
+mod narrow {
+    use std::arch::{asm, x86_64::*};
+    use std::hint::black_box;
+
+    pub const CHAINS: usize = 10;
+
+    #[target_feature(enable = "avx2")]
+    pub fn int8(steps: usize) {
+        let (mut sums, word) = ([_mm256_setzero_si256(); CHAINS], _mm256_set1_epi32(0x0001_0002));
+        for _ in 0..steps {
+            for sum in &mut sums {
+                let pairs: __m256i;
+                // SAFETY: it touches registers alone; as an intrinsic it would be computed once.
+                unsafe { asm!("vpmaddwd {0}, {1}, {1}", out(ymm_reg) pairs, in(ymm_reg) word) };
+                *sum = _mm256_add_epi32(*sum, pairs);
+            }
+        }
+        black_box(sums);
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    pub fn f32(steps: usize) {
+        let mut sums = [_mm256_setzero_ps(); CHAINS];
+        for _ in 0..steps {
+            for sum in &mut sums {
+                *sum = _mm256_fmadd_ps(_mm256_set1_ps(1.5), *sum, _mm256_set1_ps(0.5));
+            }
+        }
+        black_box(sums);
     }
 }
 
@@ -126,6 +160,14 @@ fn main() {
         }
         if is_x86_feature_detected!("avx512f") {
             found.push(("f32", rate(24 * 16, |steps| unsafe { wide::f32(steps) })));
+        }
+        if !is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+        {
+            let chains = narrow::CHAINS;
+            found.push(("int8", rate(chains * 16, |steps| unsafe { narrow::int8(steps) })));
+            found.push(("f32", rate(chains * 8, |steps| unsafe { narrow::f32(steps) })));
         }
         if tiles::available() {
             found.push((

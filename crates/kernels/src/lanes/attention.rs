@@ -218,7 +218,7 @@ impl Attention {
     }
 }
 
-/// Keys the plain scores are computed for at a time.
+/// Keys the plain scores are computed for at a time, and channels the plain sums.
 const PLAIN: usize = 4;
 
 vectorised! {
@@ -259,15 +259,29 @@ vectorised! {
 
 vectorised! {
     fn plain_mix(shares: &[Lanes], values: &[Lanes], whole: &Lanes, out: &mut [Lanes], first: usize, after: usize) {
-        for (out, values) in out.iter_mut().zip(values) {
-            let mut sum = [0.0; LANES];
-            for (share, value) in shares.iter().zip(values) {
-                for lane in 0..LANES {
-                    sum[lane] += share[lane] * value;
+        let (fours, rest) = values.as_chunks::<PLAIN>();
+        let (outs, last) = out.as_chunks_mut::<PLAIN>();
+        for (outs, values) in outs.iter_mut().zip(fours) {
+            // Sums that do not wait for each other.
+            let mut sums = [[0.0; LANES]; PLAIN];
+            for (key, share) in shares.iter().enumerate().take(LANES) {
+                for (sum, value) in sums.iter_mut().zip(values) {
+                    for lane in 0..LANES {
+                        sum[lane] += share[lane] * value[key];
+                    }
                 }
             }
-            for lane in first..after {
-                out[lane] += sum[lane] * whole[lane];
+            for (out, sum) in outs.iter_mut().zip(&sums) {
+                for lane in first..after {
+                    out[lane] += sum[lane] * whole[lane];
+                }
+            }
+        }
+        for (out, values) in last.iter_mut().zip(rest) {
+            for (share, value) in shares.iter().zip(values) {
+                for lane in first..after {
+                    out[lane] += share[lane] * value * whole[lane];
+                }
             }
         }
     }

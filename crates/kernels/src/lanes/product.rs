@@ -187,12 +187,14 @@ impl Weights {
         let block_of = |block: usize| &x.words[block * length * LANES..][..length * LANES];
         let panels: Vec<&[u32]> = self.words.chunks_exact(PANEL * length).collect();
         let mut sums = Sums([[0; TILE]; SUMS]);
+        let mut wide = Vec::new();
         for (pair, panels) in panels.chunks(kernel.panels()).enumerate() {
+            kernel.prepare(panels[0], &mut wide);
             let mut block = 0;
             while block < blocks {
                 let here: [&[u32]; BLOCKS] = std::array::from_fn(|n| block_of((block + n).min(blocks - 1)));
                 let count = kernel.blocks(blocks - block);
-                let across = kernel.sums(self.arithmetic, panels, &here[..count], &mut sums.0);
+                let across = kernel.sums(self.arithmetic, panels, &wide, &here[..count], &mut sums.0);
                 for (panel, sums) in sums.0.chunks(across).enumerate().take(panels.len()) {
                     let first = (pair * kernel.panels() + panel) * PANEL;
                     let channels = first..(first + PANEL).min(self.outputs);
@@ -292,7 +294,18 @@ impl Kernel {
         }
     }
 
-    /// Sums of as many panels and blocks as this kernel takes, panel after panel; gives the distance from one panel's sums to
+    /// A panel in the form this kernel multiplies by every block, where it has one of its own.
+    fn prepare(&self, panel: &[u32], wide: &mut Vec<[u32; 2]>) {
+        #[cfg(target_arch = "x86_64")]
+        if let Self::Avx2 = self {
+            wide.resize(panel.len(), [0; 2]);
+            // SAFETY: `Kernel::of` found the instructions.
+            unsafe { narrow::widen(panel, wide) };
+        }
+    }
+
+    /// Sums of as many panels and blocks as this kernel takes, panel after panel; `wide` is what [`prepare`](Self::prepare) made of
+    /// the first; gives the distance from one panel's sums to
     /// the next's.
     ///
     /// # Panics
@@ -301,6 +314,7 @@ impl Kernel {
         &self,
         arithmetic: Arithmetic,
         panels: &[&[u32]],
+        wide: &[[u32; 2]],
         x: &[&[u32]],
         sums: &mut [PanelSums; SUMS],
     ) -> usize {
@@ -353,7 +367,7 @@ impl Kernel {
             #[cfg(target_arch = "x86_64")]
             Self::Vnni => unsafe { narrow::vnni(weights, first.as_chunks().0, &mut sums[0]) },
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => unsafe { narrow::avx2(weights, first.as_chunks().0, &mut sums[0]) },
+            Self::Avx2 => unsafe { narrow::avx2(wide, first.as_chunks().0, &mut sums[0]) },
             Self::Plain => match arithmetic {
                 Arithmetic::Int8 => plain::int8(weights, first.as_chunks().0, &mut sums[0]),
                 Arithmetic::F32 => plain::f32(weights, first.as_chunks().0, &mut sums[0]),
