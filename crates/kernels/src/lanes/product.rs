@@ -187,14 +187,14 @@ impl Weights {
         let block_of = |block: usize| &x.words[block * length * LANES..][..length * LANES];
         let panels: Vec<&[u32]> = self.words.chunks_exact(PANEL * length).collect();
         let mut sums = Sums([[0; TILE]; SUMS]);
-        let mut wide = Vec::new();
+        let mut widened = Vec::new();
         for (pair, panels) in panels.chunks(kernel.panels()).enumerate() {
-            kernel.prepare(panels[0], &mut wide);
+            kernel.prepare(panels[0], &mut widened);
             let mut block = 0;
             while block < blocks {
                 let here: [&[u32]; BLOCKS] = std::array::from_fn(|n| block_of((block + n).min(blocks - 1)));
                 let count = kernel.blocks(blocks - block);
-                let across = kernel.sums(self.arithmetic, panels, &wide, &here[..count], &mut sums.0);
+                let across = kernel.sums(self.arithmetic, panels, &widened, &here[..count], &mut sums.0);
                 for (panel, sums) in sums.0.chunks(across).enumerate().take(panels.len()) {
                     let first = (pair * kernel.panels() + panel) * PANEL;
                     let channels = first..(first + PANEL).min(self.outputs);
@@ -218,6 +218,9 @@ impl Weights {
 
 /// Sums of one panel for one block, `[PANEL][LANES]`: i32 in int8, else the bits of f32.
 type PanelSums = [u32; TILE];
+
+/// A channel's words of a tile, their even bytes and then their odd ones as pairs of 16 bits.
+type Widened = [[u32; STEP]; 2];
 
 /// Sums of some panels for some blocks, on cache lines.
 #[repr(align(64))]
@@ -295,16 +298,18 @@ impl Kernel {
     }
 
     /// A panel in the form this kernel multiplies by every block, where it has one of its own.
-    fn prepare(&self, panel: &[u32], wide: &mut Vec<[u32; 2]>) {
+    fn prepare(&self, panel: &[u32], widened: &mut Vec<Widened>) {
         #[cfg(target_arch = "x86_64")]
         if let Self::Avx2 = self {
-            wide.resize(panel.len(), [0; 2]);
+            widened.resize(panel.len() / STEP, Widened::default());
             // SAFETY: `Kernel::of` found the instructions.
-            unsafe { narrow::widen(panel, wide) };
+            unsafe { narrow::widen(panel, widened) };
         }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = (panel, widened);
     }
 
-    /// Sums of as many panels and blocks as this kernel takes, panel after panel; `wide` is what [`prepare`](Self::prepare) made of
+    /// Sums of as many panels and blocks as this kernel takes, panel after panel; `widened` is what [`prepare`](Self::prepare) made of
     /// the first; gives the distance from one panel's sums to
     /// the next's.
     ///
@@ -314,10 +319,12 @@ impl Kernel {
         &self,
         arithmetic: Arithmetic,
         panels: &[&[u32]],
-        wide: &[[u32; 2]],
+        widened: &[Widened],
         x: &[&[u32]],
         sums: &mut [PanelSums; SUMS],
     ) -> usize {
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = widened;
         let (weights, first) = (panels[0], x[0]);
         assert!(weights.len().is_multiple_of(TILE));
         assert!(
@@ -367,7 +374,7 @@ impl Kernel {
             #[cfg(target_arch = "x86_64")]
             Self::Vnni => unsafe { narrow::vnni(weights, first.as_chunks().0, &mut sums[0]) },
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => unsafe { narrow::avx2(wide, first.as_chunks().0, &mut sums[0]) },
+            Self::Avx2 => unsafe { narrow::avx2(widened, first.as_chunks().0, &mut sums[0]) },
             Self::Plain => match arithmetic {
                 Arithmetic::Int8 => plain::int8(weights, first.as_chunks().0, &mut sums[0]),
                 Arithmetic::F32 => plain::f32(weights, first.as_chunks().0, &mut sums[0]),
