@@ -255,8 +255,10 @@ impl Config {
             }
             Err(error) => return Err(misused(format!("`{}`: {error}", file.display()))),
         };
-        let mut config: Self =
-            toml::from_str(&text).map_err(|error| misused(format!("`{}`: {error}", file.display())))?;
+        let mut config: Self = toml::from_str(&text).map_err(|error| {
+            misused(format!("`{}`: {error}", file.display()))
+                .hint("docs/production.md and docs/gateway.md have every setting")
+        })?;
         config.root = file.parent().unwrap_or(Path::new("")).to_path_buf();
         Ok(config)
     }

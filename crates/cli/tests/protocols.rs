@@ -274,6 +274,19 @@ fn models_come_and_go_by_request() {
         (400, json!("invalid_model"))
     );
 
+    assert_eq!(
+        load(&server, "bad", &"x".repeat(1 << 17)),
+        (413, json!("too_large"))
+    );
+    for path in ["/models/%ff", "/v2/models/%ff", "/predict?task=a&task=b"] {
+        let (status, problem) = server.ask("POST", path, &json!({"inputs": "Depot"}));
+        assert!(status >= 400 && problem.is_object(), "{path}: {status} {problem}");
+    }
+    assert_eq!(
+        server.ask("GET", "/models/%ff", &Value::Null).1["code"],
+        "invalid_parameter"
+    );
+
     let python = python(BOTO3.0, BOTO3.1);
     done(client(&python).args(["-c", TARGET, &server.port]));
     let (status, records) = server.ask("POST", "/models/one/invoke", &mails);

@@ -59,10 +59,10 @@ fn resources() -> (OpenApiRouter<Arc<Gateway>>, OpenApiRouter<Arc<Gateway>>) {
     let guarded = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(
             predictions::create,
-            predictions::list,
-            predictions::erase_mail
+            predictions::kept::list,
+            predictions::kept::erase_mail
         ))
-        .routes(routes!(predictions::show, predictions::erase))
+        .routes(routes!(predictions::kept::show, predictions::kept::erase))
         .routes(routes!(feedback::create))
         .routes(routes!(schema::show));
     (guarded, OpenApiRouter::new().routes(routes!(health)))

@@ -4,13 +4,12 @@
 //!
 //! Source: Amazon SageMaker Developer Guide, "Build Your Own Container for SageMaker AI Multi-Model Endpoints".
 
-use crate::Problem;
 use crate::app::App;
 use crate::follow::Opens;
 use crate::live::Live;
 use crate::sagemaker::{self, Error};
+use crate::{Problem, body};
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -22,6 +21,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 /// A name of a model, at most.
 const NAME_BYTES: usize = 256;
+/// A request to load a model, at most.
+const LOAD_BYTES: usize = 64 << 10;
 
 /// The models of a multi-model endpoint.
 pub struct Models {
@@ -113,13 +114,16 @@ fn models(app: &App) -> Result<&Models, Problem> {
 ///
 /// # Errors
 /// `model_loaded` 409, `models_full` 507, `invalid_model` 400.
-pub(crate) async fn load(State(app): State<Arc<App>>, body: Bytes) -> Result<StatusCode, Error> {
+pub(crate) async fn load(State(app): State<Arc<App>>, request: Request) -> Result<StatusCode, Error> {
     let models = models(&app)?;
-    let Load { model_name, url } = serde_json::from_slice(&body).map_err(|error| Problem::Malformed {
-        format: "JSON",
-        line: error.line(),
-        column: error.column(),
-    })?;
+    let (head, body) = request.into_parts();
+    let read = body::read(&head.headers, body, &app, LOAD_BYTES).await?;
+    let Load { model_name, url } =
+        serde_json::from_slice(&read.bytes).map_err(|error| Problem::Malformed {
+            format: "JSON",
+            line: error.line(),
+            column: error.column(),
+        })?;
     if model_name.is_empty() || model_name.len() > NAME_BYTES {
         return Err(Error::from(Problem::Parameter {
             name: "model_name",

@@ -5,8 +5,9 @@ use crate::connection::{self, Door};
 use crate::gateway::Gateway;
 use crate::{Problem, api, health, kserve, log, metrics, models, sagemaker, tei};
 use axum::Router;
-use axum::middleware::from_fn_with_state;
-use axum::response::IntoResponse;
+use axum::http::{StatusCode, header};
+use axum::middleware::{from_fn_with_state, map_response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use std::future::Future;
 use std::sync::Arc;
@@ -60,9 +61,25 @@ fn around(routes: Router, app: &Arc<App>) -> Router {
     routes
         .fallback(async || Problem::NotFound)
         .method_not_allowed_fallback(async || Problem::Method)
+        .layer(map_response(async |response: Response| {
+            if response.status() == StatusCode::BAD_REQUEST && is_plain_text(&response) {
+                return Problem::Parameter {
+                    name: "path or query",
+                    expected: "percent-encoded UTF-8, each parameter once",
+                }
+                .into_response();
+            }
+            response
+        }))
         // The panic's own message may quote what it choked on, so it goes nowhere.
         .layer(CatchPanicLayer::custom(|_| Problem::Internal.into_response()))
         .layer(from_fn_with_state(Arc::clone(app), log::log))
+}
+
+/// As axum answers where a path or a query cannot be read; no handler of ours does.
+fn is_plain_text(response: &Response) -> bool {
+    let media = response.headers().get(header::CONTENT_TYPE);
+    media.is_some_and(|media| media.as_bytes().starts_with(b"text/plain"))
 }
 
 /// A socket, and what is behind it.

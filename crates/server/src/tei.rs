@@ -148,6 +148,8 @@ pub(crate) async fn info(State(app): State<Arc<App>>) -> Result<Json<Value>, Err
         "model_id": served.name.as_deref().unwrap_or(&app.settings.model_name),
         "model_type": {"classifier": {"id2label": labels}},
         "tasks": tasks,
+        "auto_truncate": false,
+        "max_concurrent_requests": app.settings.connections,
         "max_batch_tokens": app.settings.queue.batch_tokens,
         "tokenization_workers": app.settings.queue.workers,
         "version": env!("CARGO_PKG_VERSION"),

@@ -2,13 +2,13 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sqlx::any::{AnyPoolOptions, AnyRow};
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions, AnyRow};
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{Any, Row, SqlSafeStr, Transaction};
 use sqlx::{AnyConnection, AnyPool, Connection as _};
 use std::borrow::Cow;
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Each is applied once, in order, and never edited.
 const MIGRATIONS: [(i64, &str, &str); 2] = [
@@ -114,11 +114,9 @@ impl Store {
             address: without_password(address),
             source,
         };
-        let options = sqlx::any::AnyConnectOptions::from_str(&url).map_err(connect)?;
+        let options = AnyConnectOptions::from_str(&url).map_err(connect)?;
         // The pool tries for as long as its patience; what is no database at all is told at once.
-        let mut first = AnyConnection::connect_with(&options).await.map_err(connect)?;
-        prepare(&mut first, sqlite).await.map_err(connect)?;
-        first.close().await.map_err(connect)?;
+        first_connection(&options, sqlite).await.map_err(connect)?;
         let pool = AnyPoolOptions::new()
             .max_connections(4)
             .acquire_timeout(PATIENCE)
@@ -183,6 +181,32 @@ impl Store {
         let begin = if self.sqlite { "BEGIN IMMEDIATE" } else { "BEGIN" };
         Ok(self.pool.begin_with(begin).await?)
     }
+}
+
+/// Connects and prepares once, as long as another process that starts does the same.
+///
+/// `busy_timeout` does not cover the change of a new file to WAL: of two that ask for it at once one is refused without
+/// a wait, since each holds what the other needs.
+async fn first_connection(options: &AnyConnectOptions, sqlite: bool) -> Result<(), sqlx::Error> {
+    let started = Instant::now();
+    loop {
+        let mut first = AnyConnection::connect_with(options).await?;
+        let prepared = prepare(&mut first, sqlite).await;
+        first.close().await?;
+        match prepared {
+            Err(error) if is_busy(&error) && started.elapsed() < PATIENCE => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            prepared => return prepared,
+        }
+    }
+}
+
+/// Whether SQLite refused because another connection held a lock: `SQLITE_BUSY` (5) and its extended codes, whose low byte it is.
+fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.and_then(|code| code.parse::<u32>().ok())
+        .is_some_and(|code| code & 0xff == 5)
 }
 
 /// Readers of SQLite go on beside a writer, and what is committed is on the disk.

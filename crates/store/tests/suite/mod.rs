@@ -321,12 +321,22 @@ async fn a_thousand_versions_are_listed_in_order(store: &Store) {
 
 async fn a_store_is_found_again_as_it_was(address: &str) {
     // Several processes may start at once on an empty database.
-    let (one, other) = tokio::join!(Store::open(address), Store::open(address));
-    let (one, other) = (one.unwrap(), other.unwrap());
+    let opened: Vec<_> = (0..8)
+        .map(|_| {
+            let address = address.to_owned();
+            tokio::spawn(async move { Store::open(&address).await })
+        })
+        .collect();
+    let mut stores = Vec::new();
+    for store in opened {
+        stores.push(store.await.unwrap().unwrap());
+    }
+    let (one, other) = (&stores[0], &stores[7]);
     let (version, _) = one.register(&now(), new("a")).await.unwrap();
     assert_eq!(other.version(&version.id).await.unwrap(), version);
-    one.close().await;
-    other.close().await;
+    for store in &stores {
+        store.close().await;
+    }
     let again = Store::open(address).await.unwrap();
     assert_eq!(again.versions(None).await.unwrap(), [version]);
 }

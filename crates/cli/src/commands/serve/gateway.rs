@@ -55,7 +55,11 @@ impl Opening {
             None => None,
             Some(tls) => {
                 let opened = Certificate::open(config.path(&tls.certificate), config.path(&tls.key));
-                Some(opened.map_err(Failure::misused)?)
+                Some(opened.map_err(|error| {
+                    Failure::misused(error).hint(
+                        "`tls` names a chain and its key, both in PEM, the server's own certificate first",
+                    )
+                })?)
             }
         };
         let tokens = match &settings.oidc {
@@ -66,7 +70,10 @@ impl Opening {
                     audience: oidc.audience.clone(),
                     jwks_url: oidc.jwks_url.clone(),
                 };
-                Some(Tokens::new(settings).map_err(Failure::misused)?)
+                Some(Tokens::new(settings).map_err(|error| {
+                    Failure::misused(error)
+                        .hint("`oidc.issuer` and `oidc.jwks_url` are addresses of the identity provider")
+                })?)
             }
         };
         let audit = match &settings.audit {
