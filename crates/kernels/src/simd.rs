@@ -24,9 +24,13 @@ pub fn level() -> Level {
 /// Whether products in bfloat16, where the processor has them, are faster than in f32: in AMX, and in AVX-512 but on Intel.
 #[cfg(target_arch = "x86_64")]
 pub fn bf16_outruns_f32() -> bool {
-    let leaf = std::arch::x86_64::__cpuid(0);
-    let vendor = [leaf.ebx, leaf.edx, leaf.ecx].map(u32::to_le_bytes);
-    vendor.as_flattened() != b"GenuineIntel" || crate::amx::available()
+    // A virtual machine takes its time to answer.
+    static OUTRUNS: OnceLock<bool> = OnceLock::new();
+    *OUTRUNS.get_or_init(|| {
+        let leaf = std::arch::x86_64::__cpuid(0);
+        let vendor = [leaf.ebx, leaf.edx, leaf.ecx].map(u32::to_le_bytes);
+        vendor.as_flattened() != b"GenuineIntel" || crate::amx::available()
+    })
 }
 
 #[cfg(not(target_arch = "x86_64"))]

@@ -4,18 +4,20 @@
 //! queries at a time. Source: Vaswani et al. 2017, arXiv:1706.03762, §3.2.
 
 #[cfg(target_arch = "x86_64")]
+mod full;
+#[cfg(target_arch = "x86_64")]
 mod wide;
 
 use super::{Arithmetic, LANES, Lanes};
 use crate::aligned::Aligned;
 #[cfg(target_arch = "x86_64")]
 use crate::amx;
-use crate::simd::{Level, level, vectorised};
+use crate::simd::{Level, bf16_outruns_f32, level, vectorised};
 use std::ops::Range;
 
 /// Keys and values of one block of rows.
 ///
-/// Rounded to bfloat16 where products may be and the processor has them, else in f32.
+/// Rounded to bfloat16 where products may be and the processor's of it are the faster ones, else in f32.
 pub struct KeysValues(Form);
 
 enum Form {
@@ -49,7 +51,8 @@ impl KeysValues {
     /// For rows of `heads` times `head_width` channels.
     pub fn new(arithmetic: Arithmetic, heads: usize, head_width: usize) -> Self {
         let width = heads * head_width;
-        Self(if arithmetic != Arithmetic::F32 && level() == Level::Avx512Bf16 {
+        let rounded = arithmetic != Arithmetic::F32 && level() == Level::Avx512Bf16 && bf16_outruns_f32();
+        Self(if rounded {
             Form::Rounded {
                 tiles: in_tiles(head_width),
                 keys: Aligned::zeros(width.div_ceil(2) * LANES),
@@ -190,6 +193,23 @@ impl Attention {
         }
         let blocks: Vec<_> = blocks.iter().filter_map(|block| block.plain()).collect();
         assert_eq!(scores.len(), blocks.len() * LANES, "blocks of one form");
+        let scale = 1.0 / (d as f32).sqrt();
+        #[cfg(target_arch = "x86_64")]
+        if level() >= Level::Avx512 {
+            for head in 0..heads {
+                let part = head * d * LANES..(head + 1) * d * LANES;
+                let keys = blocks.iter().map(|(keys, _)| keys[part.clone()].as_chunks().0);
+                let values = blocks.iter().map(|(_, values)| values[part.clone()].as_chunks().0);
+                let (queries, out) = (&queries[part.clone()], &mut out[part.clone()]);
+                // SAFETY: `level` found AVX-512.
+                unsafe {
+                    full::scores(queries.as_chunks().0, keys, &rows, scores);
+                    let whole = full::softmax(&mut scores[rows.clone()], scale);
+                    full::mix(scores, values, &rows, whole, &lanes, out.as_chunks_mut().0);
+                }
+            }
+            return;
+        }
         for head in 0..heads {
             let part = head * d * LANES..(head + 1) * d * LANES;
             for ((keys, _), scores) in blocks.iter().zip(scores.chunks_mut(LANES)) {
@@ -199,7 +219,7 @@ impl Attention {
                     scores,
                 );
             }
-            let whole = plain_softmax(&mut scores[rows.clone()], 1.0 / (d as f32).sqrt());
+            let whole = plain_softmax(&mut scores[rows.clone()], scale);
             scores[..rows.start].fill([0.0; LANES]);
             scores[rows.end..].fill([0.0; LANES]);
             let out = out[part.clone()].as_chunks_mut::<LANES>().0;

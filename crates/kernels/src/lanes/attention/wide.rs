@@ -198,7 +198,7 @@ pub fn softmax(scores: &mut [Lanes], rows: &Range<usize>, shares: &mut [[u32; LA
 
 /// 2ˣ for x ≤ 0 within 4e-6 relative: the polynomial of Cephes `exp2f` on [−½, ½] without its last term.
 #[target_feature(enable = "avx512f,avx512dq")]
-fn power(x: __m512) -> __m512 {
+pub fn power(x: __m512) -> __m512 {
     let x = _mm512_max_ps(x, _mm512_set1_ps(-126.0));
     let rest = _mm512_reduce_ps::<0>(x);
     let mut p = _mm512_set1_ps(1.339_887_4e-3);
