@@ -15,6 +15,7 @@ use crate::amx;
 use crate::simd::{Level, level};
 use crate::tile::TILE;
 use finish::finish;
+use std::ops::Range;
 
 /// What a product does to its result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,37 +176,69 @@ impl Weights {
     /// # Panics
     /// If `x` was made for another arithmetic or width, or `out` has another length.
     pub fn product(&self, x: &Operand, activation: Activation, out: &mut [f32]) {
-        self.product_by(&Kernel::of(self.arithmetic), x, activation, out);
+        self.product_of(0..self.panels(), &[x], activation, out);
     }
 
-    fn product_by(&self, kernel: &Kernel, x: &Operand, activation: Activation, out: &mut [f32]) {
+    /// Panels of output channels, [`PANEL`] in each but the last.
+    pub fn panels(&self) -> usize {
+        self.outputs.div_ceil(PANEL)
+    }
+
+    /// Output channels of these panels.
+    pub fn channels_of(&self, panels: &Range<usize>) -> Range<usize> {
+        panels.start * PANEL..(panels.end * PANEL).min(self.outputs)
+    }
+
+    /// The channels of some panels: `out` `[blocks][channels][LANES]`, where the blocks of all of `x` follow each other.
+    ///
+    /// # Panics
+    /// If there are no such panels, `x` was made for another arithmetic or width, or `out` has another length.
+    pub fn product_of(&self, panels: Range<usize>, x: &[&Operand], activation: Activation, out: &mut [f32]) {
+        self.product_by(&Kernel::of(self.arithmetic), panels, x, activation, out);
+    }
+
+    fn product_by(
+        &self,
+        kernel: &Kernel,
+        panels: Range<usize>,
+        x: &[&Operand],
+        activation: Activation,
+        out: &mut [f32],
+    ) {
         let length = self.arithmetic.words(self.inputs);
-        assert_eq!(x.length, length, "inner size of a product, in words");
-        let blocks = x.scales.len();
-        assert_eq!(x.words.len(), blocks * length * LANES);
-        assert_eq!(out.len(), blocks * self.outputs * LANES);
-        let block_of = |block: usize| &x.words[block * length * LANES..][..length * LANES];
-        let panels: Vec<&[u32]> = self.words.chunks_exact(PANEL * length).collect();
+        let mut blocks: Vec<(&[u32], &[Lanes; 2])> = Vec::new();
+        for x in x {
+            assert_eq!(x.length, length, "inner size of a product, in words");
+            let words = x.words.chunks_exact(length * LANES);
+            blocks.extend(words.zip(&x.scales));
+        }
+        let outputs = self.channels_of(&panels);
+        let width = outputs.len() * LANES;
+        assert_eq!(out.len(), blocks.len() * width);
+        let words = &self.words[panels.start * PANEL * length..panels.end * PANEL * length];
+        let panels: Vec<&[u32]> = words.chunks_exact(PANEL * length).collect();
+        let channels = &self.channels[outputs];
         let mut sums = Sums([[0; TILE]; SUMS]);
         let mut widened = Vec::new();
         for (pair, panels) in panels.chunks(kernel.panels()).enumerate() {
             kernel.prepare(panels[0], &mut widened);
             let mut block = 0;
-            while block < blocks {
-                let here: [&[u32]; BLOCKS] = std::array::from_fn(|n| block_of((block + n).min(blocks - 1)));
-                let count = kernel.blocks(blocks - block);
+            while block < blocks.len() {
+                let here: [&[u32]; BLOCKS] =
+                    std::array::from_fn(|n| blocks[(block + n).min(blocks.len() - 1)].0);
+                let count = kernel.blocks(blocks.len() - block);
                 let across = kernel.sums(self.arithmetic, panels, &widened, &here[..count], &mut sums.0);
                 for (panel, sums) in sums.0.chunks(across).enumerate().take(panels.len()) {
                     let first = (pair * kernel.panels() + panel) * PANEL;
-                    let channels = first..(first + PANEL).min(self.outputs);
+                    let here = first..(first + PANEL).min(channels.len());
                     for (n, sums) in sums.iter().enumerate().take(count) {
-                        let out = &mut out[(block + n) * self.outputs * LANES..][..self.outputs * LANES];
+                        let out = &mut out[(block + n) * width..][..width];
                         finish(
                             self.arithmetic,
                             sums,
-                            &self.channels[channels.clone()],
-                            &x.scales[block + n],
-                            &mut out.as_chunks_mut().0[channels.clone()],
+                            &channels[here.clone()],
+                            blocks[block + n].1,
+                            &mut out.as_chunks_mut().0[here.clone()],
                             activation == Activation::Gelu,
                         );
                     }
@@ -462,6 +495,40 @@ mod tests {
         }
     }
 
+    /// Blocks one by one, their channels in parts, times some panels: to the bit what the whole product is.
+    #[test]
+    fn a_product_in_parts_is_the_product() {
+        let (m, n, k) = (3 * LANES, 70, 100);
+        let (x, weight, bias) = (wave(m * k, 0.37), wave(n * k, 0.71), wave(n, 0.9));
+        let x = blocks(&x, k);
+        for arithmetic in [Arithmetic::F32, Arithmetic::Bf16, Arithmetic::Int8] {
+            let Ok(weights) = Weights::new(arithmetic, &weight, &bias) else {
+                continue;
+            };
+            let mut operand = Operand::default();
+            operand.set(arithmetic, &x, k);
+            let mut whole = vec![0.0; m * n];
+            weights.product(&operand, Activation::Gelu, &mut whole);
+            let operands: Vec<Operand> = x
+                .chunks(k * LANES)
+                .map(|block| {
+                    let mut operand = Operand::default();
+                    operand.join(arithmetic, block.chunks(3 * PANEL * LANES), k);
+                    operand
+                })
+                .collect();
+            let operands: Vec<&Operand> = operands.iter().collect();
+            for panels in [0..2, 2..3, 3..5] {
+                let channels = weights.channels_of(&panels);
+                let mut out = vec![0.0; m * channels.len()];
+                weights.product_of(panels, &operands, Activation::Gelu, &mut out);
+                for (found, whole) in out.chunks(channels.len() * LANES).zip(whole.chunks(n * LANES)) {
+                    assert_eq!(found, &whole[channels.start * LANES..channels.end * LANES]);
+                }
+            }
+        }
+    }
+
     /// Every kernel this processor has adds the same integers and rounds the same products.
     #[test]
     fn kernels_agree() {
@@ -475,7 +542,13 @@ mod tests {
                 operand.set(arithmetic, &blocks(&x, k), k);
                 let run = |kernel: &Kernel| {
                     let mut out = vec![0.0; m.div_ceil(LANES) * n * LANES];
-                    weights.product_by(kernel, &operand, Activation::None, &mut out);
+                    weights.product_by(
+                        kernel,
+                        0..weights.panels(),
+                        &[&operand],
+                        Activation::None,
+                        &mut out,
+                    );
                     out
                 };
                 let fastest = run(&Kernel::of(arithmetic));

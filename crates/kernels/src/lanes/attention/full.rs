@@ -121,7 +121,9 @@ fn sums<'a, const N: usize>(
     for ((block, values), shares) in values.enumerate().zip(shares.as_chunks::<LANES>().0) {
         let first = block * LANES;
         let keys = rows.start.saturating_sub(first)..(rows.end - first.min(rows.end)).min(LANES);
-        let values: &[Lanes; N] = values[channel..].first_chunk().expect("a value for each channel of `out`");
+        let values: &[Lanes; N] = values[channel..]
+            .first_chunk()
+            .expect("a value for each channel of `out`");
         for key in keys {
             let share = get(&shares[key]);
             for n in 0..N {
