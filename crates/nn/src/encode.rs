@@ -1,12 +1,14 @@
 //! Texts to token ids, and token ids to packed batches.
 
 pub(crate) mod pieces;
+mod straight;
 mod trie;
 
 use crate::hf::CheckpointError;
 use rayon::prelude::*;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use straight::Straight;
 use tokenizers::models::wordpiece::WordPiece;
 use tokenizers::normalizers::BertNormalizer;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
@@ -130,6 +132,8 @@ pub const FILES: [&str; 3] = ["tokenizer.json", "vocab.txt", "tokenizer_config.j
 pub struct Encoder {
     form: Form,
     prefix: String,
+    /// The way of most texts where the pieces are mapped; none where the `tokenizers` crate reads them all.
+    straight: Option<Straight>,
 }
 
 /// Who knows the pieces.
@@ -185,9 +189,14 @@ impl Encoder {
             path: path.to_path_buf(),
             reason: error.to_string(),
         })?;
+        let straight = match &form {
+            Form::Read(_) => None,
+            Form::Mapped(tokenizer) => Straight::of(tokenizer),
+        };
         Ok(Self {
             form,
             prefix: prefix.to_owned(),
+            straight,
         })
     }
 
@@ -227,18 +236,28 @@ impl Encoder {
         either!(&self.form, |tokenizer| tokenizer.token_to_id(token))
     }
 
-    /// Encodes each text; over all cores.
+    /// Encodes each text; over all cores, a lone one on the caller's.
     pub fn encode(&self, texts: &[&str]) -> Result<Vec<Encoding>, TokenizerError> {
-        texts.par_iter().map(|text| self.encode_one(text)).collect()
+        match texts {
+            [text] => Ok(vec![self.encode_one(text)?]),
+            _ => texts.par_iter().map(|text| self.encode_one(text)).collect(),
+        }
     }
 
     fn encode_one(&self, text: &str) -> Result<Encoding, TokenizerError> {
-        let whole = format!("{}{text}", self.prefix);
-        let encoding = either!(&self.form, |tokenizer| tokenizer.encode_fast(whole, true));
-        let encoding = encoding.map_err(|error| TokenizerError::Text {
+        let encoding = match (&self.form, &self.straight) {
+            (Form::Mapped(tokenizer), Some(straight)) => straight.encode(tokenizer, &self.prefix, text),
+            _ => self.encode_by_crate(text),
+        };
+        encoding.map_err(|error| TokenizerError::Text {
             bytes: text.len(),
             reason: error.to_string(),
-        })?;
+        })
+    }
+
+    fn encode_by_crate(&self, text: &str) -> Result<Encoding, pieces::Failure> {
+        let whole = format!("{}{text}", self.prefix);
+        let encoding = either!(&self.form, |tokenizer| tokenizer.encode_fast(whole, true))?;
         Ok(Encoding {
             ids: encoding.get_ids().to_vec(),
             truncated: !encoding.get_overflowing().is_empty(),

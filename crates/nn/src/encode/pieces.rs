@@ -2,7 +2,8 @@
 //!
 //! A multilingual tokenizer has a quarter of a million pieces; reading them from JSON into maps takes a second and
 //! hundreds of megabytes. Here they lie in a [`trie`](super::trie) that is searched where it is. All around the pieces, the
-//! normalizer, the words, added tokens, special tokens and the limit, stays the `tokenizers` crate's.
+//! normalizer, the words, added tokens, special tokens and the limit, stays the `tokenizers` crate's, but for settings that have
+//! a [`straight`](super::straight) way.
 //!
 //! ```text
 //! scores  F64 [pieces]   texts U8 [bytes]   starts U32 [pieces + 1]   trie U32 [cells, 2]
@@ -41,7 +42,8 @@ const UNKNOWN_PENALTY: f64 = 10.0;
 pub type Mapped =
     TokenizerImpl<Pieces, NormalizerWrapper, PreTokenizerWrapper, PostProcessorWrapper, DecoderWrapper>;
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+/// Why a text has no pieces.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Writes the pieces of a `tokenizer.json` to `path`; `source` is its digest. False where it is no Unigram model, or one with
 /// byte fallback: then nothing is written.
@@ -218,6 +220,23 @@ pub struct Pieces {
     unknown: Option<u32>,
 }
 
+/// Buffers of a search, of use for one after another.
+#[derive(Default)]
+pub struct Room {
+    best: Vec<Best>,
+    path: Vec<(u32, usize)>,
+}
+
+impl Room {
+    /// Gives back what goes beyond this many bytes of text.
+    pub fn shrink_to(&mut self, bytes: usize) {
+        self.best.clear();
+        self.best.shrink_to(bytes);
+        self.path.clear();
+        self.path.shrink_to(bytes);
+    }
+}
+
 /// The best way to a position in a text.
 #[derive(Clone, Copy)]
 struct Best {
@@ -245,15 +264,44 @@ impl Pieces {
         std::str::from_utf8(bytes).ok()
     }
 
+    /// Calls `found` with the id and the place of each token of a word, first to last.
+    ///
+    /// # Errors
+    /// Where a character has no piece and there is none for unknown ones, or the file is damaged.
+    pub fn tokens(
+        &self,
+        word: &str,
+        room: &mut Room,
+        mut found: impl FnMut(u32, Range<usize>),
+    ) -> Result<(), Failure> {
+        self.path(word, room)?;
+        let mut start = 0;
+        let mut path = room.path.iter().rev().copied().peekable();
+        while let Some((mut id, mut end)) = path.next() {
+            if Some(id) == self.unknown {
+                // Unknown characters side by side are one token, or the piece they happen to spell.
+                while let Some((_, further)) = path.next_if(|(next, _)| *next == id) {
+                    end = further;
+                }
+                id = self.token_to_id(&word[start..end]).unwrap_or(id);
+            }
+            found(id, start..end);
+            start = end;
+        }
+        Ok(())
+    }
+
     /// The most probable pieces of a text: their ids and where they end, last first.
-    fn path(&self, text: &str) -> Result<Vec<(u32, usize)>, Failure> {
+    fn path(&self, text: &str, room: &mut Room) -> Result<(), Failure> {
         let (trie, bytes) = (self.trie(), text.as_bytes());
+        let Room { best, path } = room;
         let none = Best {
             score: 0.0,
             id: 0,
             start: None,
         };
-        let mut best = vec![none; bytes.len() + 1];
+        best.clear();
+        best.resize(bytes.len() + 1, none);
         for (start, character) in text.char_indices() {
             let here = best[start].score;
             let mut reach = |end: usize, id: u32, score: f64| {
@@ -284,14 +332,14 @@ impl Pieces {
                 );
             }
         }
-        let mut path = Vec::new();
+        path.clear();
         let mut end = bytes.len();
         while end > 0 {
             let Best { id, start, .. } = best[end];
             path.push((id, end));
             end = start.ok_or("a damaged piece leads nowhere")? as usize;
         }
-        Ok(path)
+        Ok(())
     }
 }
 
@@ -300,22 +348,13 @@ impl Model for Pieces {
 
     fn tokenize(&self, text: &str) -> tokenizers::Result<Vec<Token>> {
         let mut tokens: Vec<Token> = Vec::new();
-        let mut start = 0;
-        let mut path = self.path(text)?.into_iter().rev().peekable();
-        while let Some((mut id, mut end)) = path.next() {
-            if Some(id) == self.unknown {
-                // Unknown characters side by side are one token, or the piece they happen to spell.
-                while let Some((_, further)) = path.next_if(|(next, _)| *next == id) {
-                    end = further;
-                }
-            }
-            let value = &text[start..end];
-            if Some(id) == self.unknown {
-                id = self.token_to_id(value).unwrap_or(id);
-            }
-            tokens.push(Token::new(id, value.to_owned(), (start, end)));
-            start = end;
-        }
+        self.tokens(text, &mut Room::default(), |id, place| {
+            tokens.push(Token::new(
+                id,
+                text[place.clone()].to_owned(),
+                (place.start, place.end),
+            ));
+        })?;
         Ok(tokens)
     }
 
