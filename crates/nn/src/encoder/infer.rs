@@ -17,7 +17,7 @@ use shared::Shared;
 use std::ops::Range;
 
 /// Tokens of a strip: enough that weights are read seldom, few enough that threads end together.
-const STRIP_TOKENS: usize = 512;
+const STRIP_TOKENS: usize = 256;
 
 impl Packed {
     /// Pooled vectors of a batch, `[texts, hidden]`; `encoder` is the one that was packed.
