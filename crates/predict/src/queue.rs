@@ -9,7 +9,7 @@
 //! every other worker sleeps, all cores share it: each worker has a core, and they would idle. Otherwise the worker computes
 //! it on its own thread, which shares nothing and waits for nobody; each worker is a rayon pool of one thread for
 //! that. While a batch is shared, the other workers read what arrives but compute nothing: at most as many threads compute
-//! as there are workers, and what arrives waits for at most one batch. Nobody spins.
+//! as there are workers, and what arrives waits for at most one batch. Nobody spins while there is nothing to do.
 //!
 //! **Fairness.** The longest-waiting job is read first, for about a batch; what a big job has left goes to the back of the
 //! line, so one request of 10,000 mails does not hold up single mails. Each mail's answer is written to its own slot of its

@@ -14,7 +14,7 @@ use poststelle_kernels::aligned::Aligned;
 use poststelle_kernels::lanes::{Activation, Attention, KeysValues, LANES, Operand, PANEL, Weights};
 use std::cell::RefCell;
 use std::ops::Range;
-use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Tasks of a phase per thread: more than one, so that a thread that is held up holds up less.
 const TASKS: usize = 2;
@@ -89,9 +89,10 @@ struct Scratch {
     row: Row,
 }
 
+/// Kept from strip to strip, as many as there were at one time.
+static BUFFERS: Mutex<Vec<Buffers>> = Mutex::new(Vec::new());
+
 thread_local! {
-    /// Kept from strip to strip.
-    static BUFFERS: RefCell<Buffers> = RefCell::default();
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
@@ -111,8 +112,8 @@ impl<'a> Shared<'a> {
 
     /// Runs through all layers and pools each text to `out` `[texts, hidden]`, which holds zeros.
     pub fn run(texts: &'a Texts<'a>, threads: usize, pooling: Pooling, out: &mut [f32]) {
-        // Taken, not borrowed: while this thread waits for the others it may be given another strip.
-        let mut buffers = BUFFERS.take();
+        let kept = || BUFFERS.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buffers = kept().pop().unwrap_or_default();
         let config = &texts.encoder.config;
         let whole = |groups: &usize| {
             config.heads.is_multiple_of(*groups) && (config.hidden / groups).is_multiple_of(PANEL)
@@ -151,7 +152,7 @@ impl<'a> Shared<'a> {
         for block in 0..texts.blocks {
             texts.pool(pooling, block, &read(&buffers.blocks[block]).x, out);
         }
-        BUFFERS.set(buffers);
+        kept().push(buffers);
     }
 
     fn tasks(&self, layer: usize, step: Step) -> usize {
