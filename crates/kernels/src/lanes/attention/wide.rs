@@ -156,11 +156,12 @@ pub fn scores<'a>(
     }
 }
 
-/// Shares of the keys in pairs, not yet divided by their sum; gives one over the sum.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-pub fn softmax(scores: &mut [Lanes], rows: &Range<usize>, shares: &mut [[u32; LANES]]) -> [__m512; 1] {
-    let mut most = [get(&scores[rows.start]); 4];
-    let (fours, rest) = scores[rows.clone()].as_chunks::<4>();
+/// The largest score of each lane.
+#[target_feature(enable = "avx512f")]
+pub fn largest(scores: &[Lanes]) -> __m512 {
+    // Comparisons that do not wait for each other.
+    let mut most = [get(&scores[0]); 4];
+    let (fours, rest) = scores.as_chunks::<4>();
     for four in fours {
         for n in 0..4 {
             most[n] = _mm512_max_ps(most[n], get(&four[n]));
@@ -169,7 +170,13 @@ pub fn softmax(scores: &mut [Lanes], rows: &Range<usize>, shares: &mut [[u32; LA
     for score in rest {
         most[0] = _mm512_max_ps(most[0], get(score));
     }
-    let most = _mm512_max_ps(_mm512_max_ps(most[0], most[1]), _mm512_max_ps(most[2], most[3]));
+    _mm512_max_ps(_mm512_max_ps(most[0], most[1]), _mm512_max_ps(most[2], most[3]))
+}
+
+/// Shares of the keys in pairs, not yet divided by their sum; gives one over the sum.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+pub fn softmax(scores: &mut [Lanes], rows: &Range<usize>, shares: &mut [[u32; LANES]]) -> [__m512; 1] {
+    let most = largest(&scores[rows.clone()]);
     let mut sums = [_mm512_setzero_ps(); 2];
     // The pairs that are not wholly inside `rows`; pairs outside are zero.
     let (first, after) = (rows.start / 2, rows.end.div_ceil(2));
