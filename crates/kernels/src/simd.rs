@@ -58,9 +58,16 @@ fn detect() -> Level {
     Level::Baseline
 }
 
+/// `a · b + c`, rounded once where `FMA` says that it is one instruction; elsewhere it would be a call.
+#[inline(always)]
+pub fn multiply_add<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
+    if FMA { a.mul_add(b, c) } else { a * b + c }
+}
+
 /// Defines a function whose body is compiled for each [`Level`] and chosen at run time.
 ///
-/// The body must be safe Rust that the compiler can vectorise: loops over slices, no calls that are not inlined.
+/// The body must be safe Rust that the compiler can vectorise: loops over slices, no calls that are not inlined. In it `FMA` says
+/// whether the processor multiplies and adds in one instruction, for [`multiply_add`].
 macro_rules! vectorised {
     ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
         $(#[$meta])*
@@ -68,17 +75,17 @@ macro_rules! vectorised {
         $vis fn $name($($arg: $type),*) $(-> $ret)? {
             #[inline(always)]
             #[allow(clippy::too_many_arguments)]
-            fn body($($arg: $type),*) $(-> $ret)? $body
+            fn body<const FMA: bool>($($arg: $type),*) $(-> $ret)? $body
 
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx2,fma")]
                 #[allow(clippy::too_many_arguments)]
-                fn avx2($($arg: $type),*) $(-> $ret)? { body($($arg),*) }
+                fn avx2($($arg: $type),*) $(-> $ret)? { body::<true>($($arg),*) }
 
                 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
                 #[allow(clippy::too_many_arguments)]
-                fn avx512($($arg: $type),*) $(-> $ret)? { body($($arg),*) }
+                fn avx512($($arg: $type),*) $(-> $ret)? { body::<true>($($arg),*) }
 
                 match $crate::simd::level() {
                     // SAFETY: `level` found these instructions on this processor.
@@ -88,7 +95,7 @@ macro_rules! vectorised {
                     $crate::simd::Level::Baseline => {}
                 }
             }
-            body($($arg),*)
+            body::<{ cfg!(target_arch = "aarch64") }>($($arg),*)
         }
     };
 }

@@ -12,7 +12,7 @@ use super::{Arithmetic, LANES, Lanes};
 use crate::aligned::Aligned;
 #[cfg(target_arch = "x86_64")]
 use crate::amx;
-use crate::simd::{Level, bf16_outruns_f32, level, vectorised};
+use crate::simd::{Level, bf16_outruns_f32, level, multiply_add, vectorised};
 use std::ops::Range;
 
 /// Keys and values of one block of rows.
@@ -246,7 +246,7 @@ vectorised! {
             for (query, keys) in queries.iter().zip(keys) {
                 for (sum, key) in sums.iter_mut().zip(&keys[part * PLAIN..][..PLAIN]) {
                     for lane in 0..LANES {
-                        sum[lane] += query[lane] * key;
+                        sum[lane] = multiply_add::<FMA>(query[lane], *key, sum[lane]);
                     }
                 }
             }
@@ -285,7 +285,7 @@ vectorised! {
             for (key, share) in shares.iter().enumerate().take(LANES) {
                 for (sum, value) in sums.iter_mut().zip(values) {
                     for lane in 0..LANES {
-                        sum[lane] += share[lane] * value[key];
+                        sum[lane] = multiply_add::<FMA>(share[lane], value[key], sum[lane]);
                     }
                 }
             }
