@@ -240,7 +240,8 @@ fn a_terminal_has_colours_unless_it_wants_none() {
         (&[("TERM", "dumb")], false),
     ] {
         let mut script = Command::new("script");
-        let serve = format!("{POSTSTELLE} serve bundle --port 0");
+        // It runs in a session of its own, so that only its own number ends it.
+        let serve = format!("echo process $$; exec {POSTSTELLE} serve bundle --port 0");
         script.args(["-qfec", &serve, "/dev/null"]).stdout(Stdio::piped());
         plain(&mut script)
             .current_dir(folder.path())
@@ -249,9 +250,12 @@ fn a_terminal_has_colours_unless_it_wants_none() {
         let mut child = script.spawn().unwrap();
         let talk = child.stdout.take().unwrap();
         let mut server = Server::hear(child, talk);
+        let process = server.line("process ").trim().replace("process ", "");
         let address = server.address("answers on");
         assert_eq!(ask(&address, &invocation(&[], &mail())).0, 200);
         let line = server.line("request answered");
+        assert!(Command::new("kill").arg(&process).status().unwrap().success());
+        assert_eq!(server.ended().0, Some(0));
         assert_eq!(line.contains('\x1b'), coloured, "{variables:?}: {line:?}");
     }
 }
