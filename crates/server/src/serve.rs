@@ -31,6 +31,9 @@ const BODY_THREADS: usize = 2;
 /// | `GET /health/live`, `GET /health/ready` | whether it lives, whether it should be sent requests |
 /// | `GET /metrics` | Prometheus |
 pub fn private(app: &Arc<App>) -> Router {
+    let tei = Router::new()
+        .route("/", get(health::ready).post(tei::predict))
+        .route("/predict", post(tei::predict));
     let routes = Router::new()
         .route("/ping", get(sagemaker::ping))
         .route("/invocations", post(sagemaker::invocations))
@@ -39,9 +42,12 @@ pub fn private(app: &Arc<App>) -> Router {
         .route("/models", get(models::list).post(models::load))
         .route("/models/{name}", get(models::show).delete(models::unload))
         .route("/models/{name}/invoke", post(models::invoke))
-        .nest("/v2", kserve::router())
-        .route("/", get(health::ready).post(tei::predict))
-        .route("/predict", post(tei::predict))
+        .layer(map_response(unreadable::<sagemaker::Error>))
+        .nest(
+            "/v2",
+            kserve::router().layer(map_response(unreadable::<kserve::Error>)),
+        )
+        .merge(tei.layer(map_response(unreadable::<tei::Error>)))
         .route("/info", get(tei::info))
         .route("/health", get(health::ready))
         .route("/health/live", get(health::live))
@@ -53,7 +59,10 @@ pub fn private(app: &Arc<App>) -> Router {
 
 /// The gateway's routes: see its OpenAPI file.
 pub fn public(gateway: &Arc<Gateway>) -> Router {
-    around(api::router(gateway), &gateway.app)
+    around(
+        api::router(gateway).layer(map_response(unreadable::<Problem>)),
+        &gateway.app,
+    )
 }
 
 /// What every route has around it.
@@ -61,25 +70,23 @@ fn around(routes: Router, app: &Arc<App>) -> Router {
     routes
         .fallback(async || Problem::NotFound)
         .method_not_allowed_fallback(async || Problem::Method)
-        .layer(map_response(async |response: Response| {
-            if response.status() == StatusCode::BAD_REQUEST && is_plain_text(&response) {
-                return Problem::Parameter {
-                    name: "path or query",
-                    expected: "percent-encoded UTF-8, each parameter once",
-                }
-                .into_response();
-            }
-            response
-        }))
         // The panic's own message may quote what it choked on, so it goes nowhere.
         .layer(CatchPanicLayer::custom(|_| Problem::Internal.into_response()))
         .layer(from_fn_with_state(Arc::clone(app), log::log))
 }
 
-/// As axum answers where a path or a query cannot be read; no handler of ours does.
-fn is_plain_text(response: &Response) -> bool {
+/// Tells in a protocol's own shape what axum tells in plain text: that it cannot read a path or a query. No handler of ours answers so.
+async fn unreadable<E: From<Problem> + IntoResponse>(response: Response) -> Response {
     let media = response.headers().get(header::CONTENT_TYPE);
-    media.is_some_and(|media| media.as_bytes().starts_with(b"text/plain"))
+    let is_plain = media.is_some_and(|media| media.as_bytes().starts_with(b"text/plain"));
+    if response.status() != StatusCode::BAD_REQUEST || !is_plain {
+        return response;
+    }
+    let problem = Problem::Parameter {
+        name: "path or query",
+        expected: "percent-encoded UTF-8, each parameter once",
+    };
+    E::from(problem).into_response()
 }
 
 /// A socket, and what is behind it.

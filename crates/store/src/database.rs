@@ -183,7 +183,7 @@ impl Store {
     }
 }
 
-/// Connects and prepares once, as long as another process that starts does the same.
+/// Connects and prepares once; tries again while another process that starts holds the lock.
 ///
 /// `busy_timeout` does not cover the change of a new file to WAL: of two that ask for it at once one is refused without
 /// a wait, since each holds what the other needs.
