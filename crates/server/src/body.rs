@@ -7,11 +7,8 @@ use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{HeaderMap, header};
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::time::Duration;
 use tokio::time::timeout;
 
-/// Time given to throw away the rest of a body that is too large.
-const DISCARD_WITHIN: Duration = Duration::from_secs(10);
 /// What a body of unknown length takes of the budget at a time.
 const STEP: usize = 64 << 10;
 
@@ -22,10 +19,7 @@ pub(crate) struct Read {
     pub share: Share,
 }
 
-/// The whole body, of at most `limit` bytes.
-///
-/// What exceeds the limit is read and thrown away for a while before the refusal, because many clients read no answer
-/// until they have sent everything; a body announced as more than twice the limit is refused at once.
+/// The whole body, of at most `limit` bytes; one that is announced or becomes larger is refused at once.
 pub(crate) async fn read(
     headers: &HeaderMap,
     mut body: Body,
@@ -39,23 +33,22 @@ pub(crate) async fn read(
         return Err(Problem::Encoding);
     }
     let within = app.settings.read_within;
-    let too_large = Problem::TooLarge { limit };
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<usize>().ok())
         .unwrap_or(0);
-    if announced > 2 * limit {
-        return Err(too_large);
+    if announced > limit {
+        return Err(Problem::TooLarge { limit });
     }
-    let mut share = app.budget.take(announced.min(limit))?;
-    let mut paid = announced.min(limit);
+    let mut share = app.budget.take(announced)?;
+    let mut paid = announced;
     let mut bytes = Vec::with_capacity(paid);
     let arrive = async {
         while let Some(data) = next(&mut body).await {
             let data = data?;
             let size = bytes.len() + data.len();
-            if announced > limit || size > limit {
-                return Ok(false);
+            if size > limit {
+                return Err(Problem::TooLarge { limit });
             }
             if size > paid {
                 let more = (size - paid).max(STEP);
@@ -64,29 +57,14 @@ pub(crate) async fn read(
             }
             bytes.extend_from_slice(&data);
         }
-        Ok(true)
+        Ok(())
     };
     match timeout(within, arrive).await {
         Err(_) => Err(Problem::ReadTimeout {
             seconds: within.as_secs(),
         }),
         Ok(Err(problem)) => Err(problem),
-        Ok(Ok(true)) => Ok(Read { bytes, share }),
-        Ok(Ok(false)) => {
-            drop((bytes, share));
-            let discard = async {
-                let mut left = 2 * limit;
-                while let Some(Ok(data)) = next(&mut body).await {
-                    left = left.saturating_sub(data.len());
-                    if left == 0 {
-                        break;
-                    }
-                }
-            };
-            // Whether it ended, broke or took too long, the answer is the same.
-            let _ = timeout(DISCARD_WITHIN, discard).await;
-            Err(too_large)
-        }
+        Ok(Ok(())) => Ok(Read { bytes, share }),
     }
 }
 

@@ -3,6 +3,9 @@
 //! A door is a socket: TCP, TCP with TLS, or a Unix socket. What is slow on one connection, a handshake, a head that trickles in, an answer
 //! nobody takes, holds up no other and ends after a while.
 
+mod linger;
+
+use self::linger::{Linger, Unread, Watched};
 use crate::app::App;
 use crate::tls::Certificate;
 use axum::Router;
@@ -142,7 +145,10 @@ impl Connection {
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(write_within));
         let inner = TowerToHyperService::new(router);
-        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        let unread = Unread::default();
+        let stream = Linger::new(Box::pin(stream), unread.clone());
+        let service = service_fn(move |request: hyper::Request<Incoming>| {
+            let mut request = request.map(|body| Watched::new(body, unread.clone()));
             request.extensions_mut().insert(peer);
             inner.call(request)
         });
@@ -150,7 +156,7 @@ impl Connection {
             .timer(TokioTimer::new())
             .header_read_timeout(head_within)
             .max_buf_size(HEAD_BYTES)
-            .serve_connection(TokioIo::new(Box::pin(stream)), service);
+            .serve_connection(TokioIo::new(stream), service);
         // How a connection ends, its client knows: it hung up, or sent no HTTP, or was too slow.
         if let Err(error) = watcher.watch(connection).await {
             tracing::debug!(%error, "a connection ended early");

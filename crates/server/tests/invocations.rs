@@ -275,6 +275,11 @@ fn too_large_bodies_are_refused_announced_or_not() {
         ..Settings::default()
     });
     server.post(JSON, "x".repeat(15_000)).problem(413, "too_large");
+    // Far more than sockets hold, by a client that reads nothing until it has sent everything.
+    let long = "x".repeat(64 << 20);
+    server.post(JSON, &long).problem(413, "too_large");
+    let lost = server.send("POST", "/nothing", &[("Content-Type", JSON)], long.as_bytes());
+    lost.problem(404, "not_found");
     // Announced as far too large: refused before it is sent.
     let mut stream = server.connect();
     let head = "POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9999999999\r\n\r\n";

@@ -244,8 +244,8 @@ pub fn send(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &st
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     stream.write_all(head.as_bytes()).unwrap();
-    // Who is refused before the end of a long body may hear of it while sending.
-    let _ = stream.write_all(body);
+    // Who is refused before the end of a long body hears of it after sending all of it.
+    stream.write_all(body).unwrap();
     Answer::read(stream)
 }
 
