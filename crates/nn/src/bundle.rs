@@ -35,6 +35,7 @@ use crate::network::Network;
 use crate::words::{self, WordsModel};
 use poststelle_kernels::lanes::Arithmetic;
 use poststelle_labels::{Schema, SchemaError, TaskName};
+use rayon::prelude::*;
 use save::digest;
 use std::collections::BTreeMap;
 use std::io;
@@ -133,19 +134,13 @@ pub struct Models {
 }
 
 impl Models {
-    /// Encodes texts for every model there is; over all cores.
-    pub fn encode(&self, texts: Vec<String>) -> Result<Vec<Encoded>, TokenizerError> {
-        let encodings = match &self.encoder {
-            Some(encoder) => {
-                let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-                encoder.text.encode(&texts)?.into_iter().map(Some).collect()
-            }
-            None => vec![None; texts.len()],
-        };
-        let encoded = texts.into_iter().zip(encodings);
-        Ok(encoded
-            .map(|(text, encoding)| Encoded::new(text, encoding))
-            .collect())
+    /// Encodes a text for every model there is.
+    pub fn encode(&self, text: String) -> Result<Encoded, TokenizerError> {
+        let encoding = self
+            .encoder
+            .as_ref()
+            .map(|encoder| encoder.text.encode_one(&text));
+        Ok(Encoded::new(text, encoding.transpose()?))
     }
 
     /// Logits of each task in schema order; `mix` puts those of both models together.
@@ -174,7 +169,8 @@ impl Models {
 
     /// Encodes texts and computes their logits, see [`logits_of`](Self::logits_of).
     pub fn logits(&self, mix: Option<&hybrid::Mix>, texts: &[&str]) -> Result<Vec<Logits>, TokenizerError> {
-        let encoded = self.encode(texts.iter().map(|&text| text.to_owned()).collect())?;
+        let encoded = texts.par_iter().map(|&text| self.encode(text.to_owned()));
+        let encoded: Vec<Encoded> = encoded.collect::<Result<_, _>>()?;
         Ok(self.logits_of(mix, &encoded.iter().collect::<Vec<_>>()))
     }
 }
@@ -357,9 +353,9 @@ impl Bundle {
         &self.models
     }
 
-    /// Encodes texts for its models; over all cores.
-    pub fn encode(&self, texts: Vec<String>) -> Result<Vec<Encoded>, TokenizerError> {
-        self.models.encode(texts)
+    /// Encodes a text for its models.
+    pub fn encode(&self, text: String) -> Result<Encoded, TokenizerError> {
+        self.models.encode(text)
     }
 
     /// Logits of each task in schema order, rows in the order of the texts this bundle encoded.

@@ -244,7 +244,8 @@ impl Encoder {
         }
     }
 
-    fn encode_one(&self, text: &str) -> Result<Encoding, TokenizerError> {
+    /// Encodes a text.
+    pub fn encode_one(&self, text: &str) -> Result<Encoding, TokenizerError> {
         let encoding = match (&self.form, &self.straight) {
             (Form::Mapped(tokenizer), Some(straight)) => straight.encode(tokenizer, &self.prefix, text),
             _ => self.encode_by_crate(text),

@@ -17,6 +17,7 @@ pub mod loss;
 pub mod model;
 pub mod network;
 pub mod shrink;
+pub mod threads;
 pub mod words;
 
 pub use logits::{Logits, Probabilities};

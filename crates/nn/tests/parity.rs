@@ -464,7 +464,7 @@ fn bf16_and_int8_stay_close_to_f32() {
     }
 }
 
-/// Many texts, where threads take strips of their own, and few, where they share one.
+/// Many texts, where threads take strips of their own, and few, where they share one: its blocks or its steps, by how many there are.
 #[test]
 fn a_text_has_the_same_answer_in_any_batch() {
     let recorded = Recorded::open("bert");
@@ -480,13 +480,41 @@ fn a_text_has_the_same_answer_in_any_batch() {
         .collect();
     for arithmetic in [Arithmetic::F32, Arithmetic::Int8] {
         let packed = Packed::new(&network.encoder, arithmetic).unwrap();
-        let all = network.logits(&packed, &Batch::pack(texts.iter().map(|text| &text[..])));
-        for n in [0, 1, 13, 200, 399] {
-            let alone = network.logits(&packed, &Batch::pack([&texts[n][..]]));
-            for (all, alone) in all.iter().zip(&alone) {
-                // Where a text begins in a block decides which sums are made in which order, no more.
-                let far = distance(all.row(n), alone.row(0));
-                assert!(far < 1e-5, "{arithmetic:?}, text {n}: {far}");
+        let logits =
+            |texts: &[Vec<u32>]| network.logits(&packed, &Batch::pack(texts.iter().map(|text| &text[..])));
+        let all = logits(&texts);
+        for threads in [1, 2, 3] {
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .unwrap();
+            for (n, count) in [
+                (0, 1),
+                (1, 1),
+                (9, 1),
+                (13, 1),
+                (20, 2),
+                (60, 3),
+                (100, 4),
+                (200, 7),
+                (399, 1),
+            ] {
+                let some = &texts[n..n + count];
+                let few = pool.install(|| logits(some));
+                let alone = pool.install(|| poststelle_nn::threads::alone(|| logits(some)));
+                for (all, (few, alone)) in all.iter().zip(few.iter().zip(&alone)) {
+                    for row in 0..count {
+                        // Where a text begins in a block decides which sums are made in which order, no more.
+                        let far = distance(all.row(n + row), alone.row(row));
+                        assert!(far < 1e-5, "{arithmetic:?}, text {}: {far}", n + row);
+                        let far = distance(few.row(row), alone.row(row));
+                        assert!(
+                            far < 1e-5,
+                            "{arithmetic:?}, text {}, {threads} threads: {far}",
+                            n + row
+                        );
+                    }
+                }
             }
         }
     }

@@ -12,8 +12,8 @@ impl Classify for Bundle {
         Self::schema(self)
     }
 
-    fn encode(&self, texts: Vec<String>) -> Result<Vec<Encoded>, ModelError> {
-        Self::encode(self, texts).map_err(|error| ModelError(Box::new(error)))
+    fn encode(&self, text: String) -> Result<Encoded, ModelError> {
+        Self::encode(self, text).map_err(|error| ModelError(Box::new(error)))
     }
 
     fn logits(&self, texts: &[&Encoded]) -> Result<Vec<Logits>, ModelError> {

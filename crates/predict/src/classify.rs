@@ -4,22 +4,22 @@ use poststelle_labels::Schema;
 use poststelle_nn::Logits;
 use poststelle_nn::bundle::Encoded;
 
-/// A trained model: encodes texts, and scores encoded texts for every task of its schema.
+/// A trained model: encodes each text, and scores encoded texts for every task of its schema.
 ///
 /// Two steps, because a caller who packs batches by their cost has to know it first.
 pub trait Classify: Send + Sync {
     /// The tasks it was trained for.
     fn schema(&self) -> &Schema;
 
-    /// Encodes texts, in order: what can be done of the work for each text by itself.
+    /// Encodes a text: what can be done of the work for it by itself.
     ///
     /// # Errors
-    /// [`ModelError`] when a text cannot be encoded.
-    fn encode(&self, texts: Vec<String>) -> Result<Vec<Encoded>, ModelError>;
+    /// [`ModelError`] when it cannot be encoded.
+    fn encode(&self, text: String) -> Result<Encoded, ModelError>;
 
     /// Scores texts this model encoded: one [`Logits`] per task in schema order, its rows in the order of `texts`.
     ///
-    /// It uses the threads of the rayon pool it is called in.
+    /// It uses the threads of the rayon pool it is called in, or within [`alone`](poststelle_nn::threads::alone) the caller's.
     ///
     /// # Errors
     /// [`ModelError`] when the texts cannot be scored.

@@ -108,18 +108,33 @@ impl Predictor {
     /// # Errors
     /// [`ModelError`].
     pub fn predict_texts(&self, texts: &[&str]) -> Result<Vec<Prediction>, ModelError> {
-        let clean = |text: &&str| ((*text).to_owned(), scope_of_text(text));
-        self.answer(
-            &self
-                .encode(texts.iter().map(clean).collect())?
-                .iter()
-                .collect::<Vec<_>>(),
-        )
+        let ready = texts
+            .par_iter()
+            .map(|&text| self.ready(text.to_owned(), || scope_of_text(text)));
+        let ready: Vec<Ready> = ready.collect::<Result<_, _>>()?;
+        self.answer(&ready.iter().collect::<Vec<_>>())
     }
 
     /// The first of [`predict`](Self::predict)'s two steps: cleans and encodes mails, in order.
     pub(crate) fn read<M: Borrow<Mail> + Sync>(&self, mails: &[M]) -> Result<Vec<Ready>, ModelError> {
-        self.encode(mails.par_iter().map(|mail| self.clean(mail.borrow())).collect())
+        mails
+            .par_iter()
+            .map(|mail| self.read_one(mail.borrow()))
+            .collect()
+    }
+
+    fn read_one(&self, mail: &Mail) -> Result<Ready, ModelError> {
+        match (&mail.content, self.clean_text(mail)) {
+            (_, Some(clean)) => self.ready(clean.model_text(mail.broker.as_deref()), || self.scope(&clean)),
+            (Content::Clean(text), None) => self.ready(text.clone(), || scope_of_text(text)),
+            (_, None) => unreachable!("every other content is cleaned"),
+        }
+    }
+
+    /// Encodes a clean text; its scope is told meanwhile, where another thread has nothing to do.
+    fn ready(&self, text: String, scope: impl FnOnce() -> Scope + Send) -> Result<Ready, ModelError> {
+        let (scope, text) = rayon::join(scope, || self.model.encode(text));
+        Ok(Ready { text: text?, scope })
     }
 
     /// The second: labels what was read, in order.
@@ -142,13 +157,6 @@ impl Predictor {
         Ok(mails.par_iter().enumerate().map(decide).collect())
     }
 
-    /// Encodes clean texts, each with its mail's scope.
-    fn encode(&self, clean: Vec<(String, Scope)>) -> Result<Vec<Ready>, ModelError> {
-        let (texts, scopes): (Vec<String>, Vec<Scope>) = clean.into_iter().unzip();
-        let texts = self.model.encode(texts)?.into_iter().zip(scopes);
-        Ok(texts.map(|(text, scope)| Ready { text, scope }).collect())
-    }
-
     /// Cleans a mail as its training mails were; none where it is clean already.
     pub fn clean_text(&self, mail: &Mail) -> Option<CleanText> {
         let message = match &mail.content {
@@ -157,15 +165,6 @@ impl Predictor {
             Content::Clean(_) => return None,
         };
         Some(self.cleaner.clean(&message))
-    }
-
-    /// The text the model reads of a mail, and its scope.
-    fn clean(&self, mail: &Mail) -> (String, Scope) {
-        match (&mail.content, self.clean_text(mail)) {
-            (_, Some(clean)) => (clean.model_text(mail.broker.as_deref()), self.scope(&clean)),
-            (Content::Clean(text), None) => (text.clone(), scope_of_text(text)),
-            (_, None) => unreachable!("every other content is cleaned"),
-        }
     }
 
     /// Whether a mail is one for the model (a broker is no text).

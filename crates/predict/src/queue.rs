@@ -6,10 +6,11 @@
 //! that comes alone waits for no other.
 //!
 //! **One core or all.** It is decided when a batch is taken. If it holds the mails of one job, nothing else waits and
-//! every other worker sleeps, all cores share it: each worker has a core, and they would idle. Otherwise the worker computes
-//! it on its own thread, which shares nothing and waits for nobody; each worker is a rayon pool of one thread for
-//! that. While a batch is shared, the other workers read what arrives but compute nothing: at most as many threads compute
-//! as there are workers, and what arrives waits for at most one batch. Nobody spins while there is nothing to do.
+//! no other worker has any work, all share it: each worker has a core, and they would idle. Otherwise the worker computes
+//! it on its own thread, which shares nothing and waits for nobody. The workers are one rayon pool, and who helps takes
+//! what the sharing worker puts there. To wake a thread takes long, so helpers are woken while the only job there is is still being
+//! read, and look for their part until then, [`HELP_WITHIN`] at most. While a batch is shared, who does not help reads what
+//! arrives but computes nothing: what arrives waits for at most one batch.
 //!
 //! **Fairness.** The longest-waiting job is read first, for about a batch; what a big job has left goes to the back of the
 //! line, so one request of 10,000 mails does not hold up single mails. Each mail's answer is written to its own slot of its
@@ -26,10 +27,10 @@ mod pace;
 
 use crate::predictor::Ready;
 use crate::{Mail, ModelError, Prediction, Predictor};
-use crew::Hired;
+use crew::Crew;
 use job::Job;
 use line::{Batch, Item, Line, Turn, Work};
-use rayon::ThreadPool;
+use poststelle_nn::threads;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -131,12 +132,16 @@ pub struct Waiting {
     pub wait: Duration,
 }
 
+/// How long a worker that helps looks for its part before it sleeps again.
+const HELP_WITHIN: Duration = Duration::from_millis(2);
+
 type Reply = Box<dyn FnOnce(Result<Vec<Prediction>, QueueError>) + Send>;
 
 /// A queue and its workers. Dropping it lets waiting jobs finish first.
 pub struct Queue {
     shared: Arc<Shared>,
-    workers: Vec<Hired>,
+    /// Until it is dropped.
+    crew: Option<Crew>,
 }
 
 /// A submitted job. Dropping it gives the job up: what is not computed yet never will be.
@@ -153,8 +158,6 @@ struct Shared {
     predictor: Arc<Predictor>,
     observer: Arc<dyn Observe>,
     limits: Limits,
-    /// A thread per worker for batches on all cores.
-    all: Option<Arc<ThreadPool>>,
     state: Mutex<State>,
     work: Condvar,
 }
@@ -179,19 +182,18 @@ impl Queue {
             predictor,
             observer,
             limits,
-            all: (limits.workers > 1).then(|| crew::all(limits.workers)),
             state: Mutex::new(State {
                 line: Line::new(limits),
                 closed: false,
             }),
             work: Condvar::new(),
         });
-        let start = |_| {
-            let shared = Arc::clone(&shared);
-            crew::hire(move || shared.run())
-        };
-        let workers = (0..limits.workers).map(start).collect();
-        Self { shared, workers }
+        let worker = Arc::clone(&shared);
+        let crew = Crew::hire(limits.workers, move || worker.run());
+        Self {
+            shared,
+            crew: Some(crew),
+        }
     }
 
     /// What waits now.
@@ -249,40 +251,66 @@ impl Drop for Queue {
     fn drop(&mut self) {
         lock(&self.shared.state).closed = true;
         self.shared.work.notify_all();
-        self.workers.drain(..).for_each(Hired::join);
+        if let Some(crew) = self.crew.take() {
+            crew.join();
+        }
     }
 }
 
 impl Shared {
     fn run(&self) {
-        while let Some(work) = self.next() {
+        let mut helped = false;
+        while let Some(work) = self.next(helped) {
+            helped = matches!(work, Work::Help);
             match work {
                 Work::Read(turn) => {
                     let items = self.read(turn);
-                    let mut state = lock(&self.state);
-                    state.line.done(false);
-                    state.line.add(items);
+                    lock(&self.state).line.read(items);
                 }
                 Work::Compute(batch) => self.compute(batch),
+                Work::Help => self.help(),
             }
         }
         self.work.notify_all();
     }
 
-    /// Sleeps until there is work; `None` when the queue is closed and empty.
-    fn next(&self) -> Option<Work> {
+    /// Sleeps until there is work; `None` when the queue is closed and empty. Who has just `helped` does so again only after sleep.
+    fn next(&self, mut helped: bool) -> Option<Work> {
         let mut state = lock(&self.state);
         loop {
-            if let Some(work) = state.line.take(Instant::now()) {
-                if state.line.has_work() {
-                    self.work.notify_one();
+            match state.line.take(Instant::now()) {
+                Some(Work::Help) if !helped => return Some(Work::Help),
+                Some(Work::Help) | None => {}
+                Some(work) => {
+                    if state.line.is_shared() {
+                        self.work.notify_all();
+                    } else if state.line.has_work() {
+                        self.work.notify_one();
+                    }
+                    return Some(work);
                 }
-                return Some(work);
             }
             if state.closed && state.line.is_empty() {
                 return None;
             }
             state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+            helped = false;
+        }
+    }
+
+    /// Takes part in what another worker does for the only job there is.
+    fn help(&self) {
+        let mut idle = Instant::now();
+        while idle.elapsed() < HELP_WITHIN {
+            while rayon::yield_now() == Some(rayon::Yield::Executed) {
+                idle = Instant::now();
+            }
+            let state = lock(&self.state);
+            if state.line.has_work() || !state.line.is_shared() {
+                return;
+            }
+            drop(state);
+            std::thread::yield_now();
         }
     }
 
@@ -321,12 +349,11 @@ impl Shared {
             tokens,
             shared,
         } = batch;
-        let pool = self.all.as_ref().filter(|_| shared);
         let started = Instant::now();
         let mails: Vec<&Ready> = items.iter().map(|item| &item.mail).collect();
-        let answered = attempt(mails.len(), || match pool {
-            Some(all) => all.install(|| self.predictor.answer(&mails)),
-            None => self.predictor.answer(&mails),
+        let answer = || self.predictor.answer(&mails);
+        let answered = attempt(mails.len(), || {
+            if shared { answer() } else { threads::alone(answer) }
         });
         let took = started.elapsed();
         let oldest = items
@@ -343,14 +370,14 @@ impl Shared {
         tracing::debug!(
             batch.mails = computed.mails,
             batch.tokens = tokens,
-            batch.threads = pool.map_or(1, |pool| pool.current_num_threads()),
+            batch.threads = if shared { self.limits.workers } else { 1 },
             queue.wait_ms = computed.waited.as_secs_f64() * 1e3,
             took_ms = took.as_secs_f64() * 1e3,
             "batch computed"
         );
         self.observer.computed(computed);
         let mut state = lock(&self.state);
-        state.line.done(shared);
+        state.line.computed(shared);
         if shared && state.line.has_work() {
             self.work.notify_one();
         }

@@ -127,7 +127,7 @@ impl Attention {
         &mut self,
         heads: usize,
         queries: &[f32],
-        blocks: &[KeysValues],
+        blocks: &[&KeysValues],
         rows: Range<usize>,
         lanes: Range<usize>,
         out: &mut [f32],
@@ -362,6 +362,7 @@ mod tests {
                     stored
                 })
                 .collect();
+            let stored: Vec<&KeysValues> = stored.iter().collect();
             let mut out = vec![9.0; blocks * size];
             let mut attention = Attention::default();
             for pair in starts.windows(2) {

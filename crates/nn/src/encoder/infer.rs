@@ -1,9 +1,13 @@
 //! Inference over weights packed once, on blocks of rows in lanes.
 //!
 //! A batch is cut into *strips* of whole texts. With many of them each thread takes whole strips and waits for nobody
-//! ([`strip`]). With few, all threads share one strip after the other ([`shared`]).
+//! ([`strip`]). With few, all threads share one strip after the other: its blocks where these divide well ([`divided`]), else
+//! the steps ([`shared`]).
 
+mod divided;
+mod kept;
 mod phases;
+mod rows;
 mod shared;
 mod strip;
 
@@ -11,6 +15,7 @@ use super::packed::Packed;
 use super::{Config, Encoder, Norm};
 use crate::encode::Batch;
 use crate::network::Pooling;
+use crate::threads;
 use poststelle_kernels::lanes::{self, Attention, KeysValues, LANES};
 use rayon::prelude::*;
 use shared::Shared;
@@ -24,7 +29,7 @@ impl Packed {
     pub fn embeddings(&self, encoder: &Encoder, pooling: Pooling, batch: &Batch) -> Vec<f32> {
         let hidden = encoder.config.hidden;
         let mut pooled = vec![0.0; batch.texts() * hidden];
-        let threads = rayon::current_num_threads();
+        let threads = threads::available();
         let mut parts = Vec::new();
         let mut rest = &mut pooled[..];
         for texts in strips(batch) {
@@ -32,9 +37,17 @@ impl Packed {
             parts.push((Texts::new(self, encoder, batch, texts), part));
             rest = after;
         }
-        if threads > 1 && parts.len() < 4 * threads && Shared::can(&encoder.config) {
+        if threads == 1 {
             for (texts, out) in parts {
-                Shared::run(&texts, threads, pooling, out);
+                strip::run(&texts, pooling, out);
+            }
+        } else if parts.len() < 4 * threads && Shared::can(&encoder.config) {
+            for (texts, out) in parts {
+                if divided::suits(texts.blocks, threads) {
+                    divided::run(&texts, threads, pooling, out);
+                } else {
+                    Shared::run(&texts, threads, pooling, out);
+                }
             }
         } else {
             let each = parts.into_par_iter();
@@ -139,6 +152,12 @@ impl<'a> Texts<'a> {
         lanes::norm(x, gain, bias, config.epsilon);
     }
 
+    /// Keeps a block's keys and values, or those of some heads, each `[heads · head width][LANES]`.
+    fn keep(&self, to: &mut KeysValues, keys: &[f32], values: &[f32]) {
+        let config = &self.encoder.config;
+        to.set(self.packed.arithmetic, config.hidden / config.heads, keys, values);
+    }
+
     /// Attends from a block's queries, `[heads · head width][LANES]`, to the keys and values of its texts, of which all blocks of the
     /// strip are given.
     fn attend(
@@ -146,7 +165,7 @@ impl<'a> Texts<'a> {
         block: usize,
         heads: usize,
         queries: &[f32],
-        keys_values: &[KeysValues],
+        keys_values: &[&KeysValues],
         attention: &mut Attention,
         out: &mut [f32],
     ) {

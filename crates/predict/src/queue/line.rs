@@ -27,8 +27,10 @@ pub(super) struct Line {
     ready: VecDeque<Item>,
     ready_tokens: usize,
     turns: u64,
-    /// Workers that read or compute.
-    busy: usize,
+    /// Workers that read.
+    reading: usize,
+    /// Workers that compute.
+    computing: usize,
     /// A batch is being computed on all cores.
     sharing: bool,
 }
@@ -41,10 +43,14 @@ struct Unread {
     bytes: usize,
 }
 
-/// What a worker should do next; it says so when it is [`done`](Line::done).
+/// What a worker should do next.
 pub(super) enum Work {
+    /// To be told by [`read`](Line::read) when it is done.
     Read(Turn),
+    /// To be told by [`computed`](Line::computed) when it is done.
     Compute(Batch),
+    /// To take a part in what another does, for as long as it [`is_shared`](Line::is_shared).
+    Help,
 }
 
 /// A job's mails from slot `first` on, to be read.
@@ -81,7 +87,8 @@ impl Line {
             ready: VecDeque::new(),
             ready_tokens: 0,
             turns: 0,
-            busy: 0,
+            reading: 0,
+            computing: 0,
             sharing: false,
         }
     }
@@ -129,8 +136,19 @@ impl Line {
         });
     }
 
+    /// True while the only job there is is being read, since all cores will compute it, or they do so now.
+    pub fn is_shared(&self) -> bool {
+        let read_alone = self.is_empty() && self.reading == 1 && self.computing == 0;
+        self.sharing || read_alone && self.limits.workers > 1
+    }
+
     /// Adds what a turn read.
-    pub fn add(&mut self, items: Vec<Item>) {
+    pub fn read(&mut self, items: Vec<Item>) {
+        self.reading -= 1;
+        self.add(items);
+    }
+
+    fn add(&mut self, items: Vec<Item>) {
         let Some(first) = items.first() else { return };
         let at = self.ready.partition_point(|item| item.turn < first.turn);
         for (n, item) in items.into_iter().enumerate() {
@@ -139,33 +157,32 @@ impl Line {
         }
     }
 
-    /// What to do next; none if there is nothing, or nothing but to wait for a shared batch. Jobs nobody waits for any more
-    /// are dropped on the way.
+    /// What to do next; none if there is nothing. Jobs nobody waits for any more are dropped on the way.
     pub fn take(&mut self, now: Instant) -> Option<Work> {
-        let work = loop {
+        loop {
             if !self.is_stocked()
                 && let Some(turn) = self.turn(now)
             {
-                break Work::Read(turn);
+                self.reading += 1;
+                return Some(Work::Read(turn));
             }
             if self.sharing {
-                return None;
+                return Some(Work::Help);
             }
             if let Some(batch) = self.batch(now) {
+                self.computing += 1;
                 self.sharing = batch.shared;
-                break Work::Compute(batch);
+                return Some(Work::Compute(batch));
             }
             if self.unread.is_empty() {
-                return None;
+                return self.is_shared().then_some(Work::Help);
             }
-        };
-        self.busy += 1;
-        Some(work)
+        }
     }
 
-    /// A worker has done what it took; `shared` when that was a batch on all cores.
-    pub fn done(&mut self, shared: bool) {
-        self.busy -= 1;
+    /// A worker has computed the batch it took.
+    pub fn computed(&mut self, shared: bool) {
+        self.computing -= 1;
         if shared {
             self.sharing = false;
         }
@@ -218,7 +235,8 @@ impl Line {
         let first = &self.ready.front()?.job;
         let all = self.unread.is_empty() && self.ready_tokens <= self.limits.batch_tokens;
         let one = self.ready.iter().all(|item| Arc::ptr_eq(&item.job, first));
-        let shared = all && one && self.busy == 0 && self.limits.workers > 1;
+        let idle = self.reading == 0 && self.computing == 0;
+        let shared = all && one && idle && self.limits.workers > 1;
         let most = if all && !shared {
             // The last of what waits is divided, so that no core idles while another has it all.
             let share = self.ready_tokens.div_ceil(self.limits.workers);
@@ -283,7 +301,7 @@ mod tests {
                 let Some(turn) = self.line.turn(Instant::now()) else {
                     return;
                 };
-                self.line.add(items(turn));
+                self.line.add(items(&turn));
             }
         }
 
@@ -296,12 +314,12 @@ mod tests {
                     (mails.collect(), batch.shared)
                 }
                 Some(Work::Read(_)) => panic!("there was something to read"),
-                None => (Vec::new(), false),
+                Some(Work::Help) | None => (Vec::new(), false),
             }
         }
     }
 
-    fn items(turn: Turn) -> Vec<Item> {
+    fn items(turn: &Turn) -> Vec<Item> {
         let item = |(n, mail): (usize, &Mail)| Item {
             job: Arc::clone(&turn.job),
             slot: turn.first + n,
@@ -332,8 +350,7 @@ mod tests {
             let Some(Work::Read(turn)) = waiting.line.take(Instant::now()) else {
                 panic!("60 tokens are no batch")
             };
-            waiting.line.done(false);
-            waiting.line.add(items(turn));
+            waiting.line.read(items(&turn));
         }
         assert_eq!(waiting.batch().0, [(0, 0)]);
         assert!(waiting.line.has_work());
@@ -346,8 +363,8 @@ mod tests {
         waiting.join(&[60]);
         let first = waiting.line.turn(Instant::now()).unwrap();
         let second = waiting.line.turn(Instant::now()).unwrap();
-        waiting.line.add(items(second));
-        waiting.line.add(items(first));
+        waiting.line.add(items(&second));
+        waiting.line.add(items(&first));
         assert_eq!(
             (waiting.batch().0, waiting.batch().0),
             (vec![(0, 0)], vec![(1, 0)])
@@ -364,8 +381,31 @@ mod tests {
         waiting.read();
         assert_eq!(waiting.batch(), (vec![], false), "the cores are taken");
         assert!(!waiting.line.has_work());
-        waiting.line.done(true);
+        waiting.line.computed(true);
         assert_eq!(waiting.batch(), (vec![(1, 0)], true));
+    }
+
+    #[test]
+    fn others_help_with_the_only_job_there_is() {
+        let take = |waiting: &mut Waiting| waiting.line.take(Instant::now());
+        let mut waiting = Waiting::new(512, 2);
+        waiting.join(&[60]);
+        let Some(Work::Read(turn)) = take(&mut waiting) else {
+            panic!("there is something to read")
+        };
+        assert!(matches!(take(&mut waiting), Some(Work::Help)), "it is read");
+        waiting.line.read(items(&turn));
+        assert!(waiting.batch().1);
+        assert!(matches!(take(&mut waiting), Some(Work::Help)), "it is computed");
+        waiting.join(&[60]);
+        assert!(matches!(take(&mut waiting), Some(Work::Read(_))), "another came");
+        waiting.line.computed(true);
+        waiting.line.read(Vec::new());
+        assert!(take(&mut waiting).is_none());
+        let mut alone = Waiting::new(512, 1);
+        alone.join(&[60]);
+        assert!(matches!(take(&mut alone), Some(Work::Read(_))));
+        assert!(!alone.line.is_shared(), "there is one worker");
     }
 
     #[test]

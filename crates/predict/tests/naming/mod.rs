@@ -8,6 +8,7 @@ use poststelle_measure::Bands;
 use poststelle_nn::Logits;
 use poststelle_nn::bundle::Encoded;
 use poststelle_nn::encode::Encoding;
+use poststelle_nn::threads;
 use poststelle_predict::{Classify, ModelError, Policy, Prediction, Predictor, TaskPolicy};
 use std::sync::{Arc, Condvar, Mutex};
 
@@ -126,21 +127,14 @@ impl Classify for Naming {
         &self.schema
     }
 
-    fn encode(&self, texts: Vec<String>) -> Result<Vec<Encoded>, ModelError> {
-        assert!(!texts.iter().any(|text| text.contains("garbled")), "told to");
-        self.notes
-            .change(|seen| seen.encoded.extend(texts.iter().cloned()));
-        let words = |text: &String| Encoding {
+    fn encode(&self, text: String) -> Result<Encoded, ModelError> {
+        assert!(!text.contains("garbled"), "told to");
+        self.notes.change(|seen| seen.encoded.push(text.clone()));
+        let words = Encoding {
             ids: text.split_whitespace().map(|_| 1).collect(),
             truncated: false,
         };
-        Ok(texts
-            .into_iter()
-            .map(|text| {
-                let words = words(&text);
-                Encoded::new(text, Some(words))
-            })
-            .collect())
+        Ok(Encoded::new(text, Some(words)))
     }
 
     fn logits(&self, encoded: &[&Encoded]) -> Result<Vec<Logits>, ModelError> {
@@ -148,7 +142,7 @@ impl Classify for Naming {
         let batch = Batch {
             texts: texts.clone(),
             tokens: encoded.iter().map(|one| one.tokens()).sum(),
-            threads: rayon::current_num_threads(),
+            threads: threads::available(),
         };
         self.notes.change(|seen| seen.batches.push(batch));
         assert!(!texts.iter().any(|text| text.contains("explode")), "told to");

@@ -40,8 +40,8 @@ impl Classify for Naming {
         &self.0
     }
 
-    fn encode(&self, texts: Vec<String>) -> Result<Vec<Encoded>, ModelError> {
-        Ok(texts.into_iter().map(|text| Encoded::new(text, None)).collect())
+    fn encode(&self, text: String) -> Result<Encoded, ModelError> {
+        Ok(Encoded::new(text, None))
     }
 
     fn logits(&self, texts: &[&Encoded]) -> Result<Vec<Logits>, ModelError> {

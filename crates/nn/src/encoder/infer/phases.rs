@@ -51,9 +51,19 @@ impl Phases {
         }
     }
 
-    /// Does tasks, by their phase and number, until none is left; `thread` is the caller's number, and any number of the threads may
-    /// do so at once.
-    pub fn work(&self, thread: usize, mut task: impl FnMut(usize, usize)) {
+    /// Does all tasks, by their phase and number, on this thread and others of its rayon pool.
+    pub fn run(&self, task: impl Fn(usize, usize) + Sync) {
+        rayon::scope(|scope| {
+            for thread in 1..self.threads {
+                let task = &task;
+                scope.spawn(move |_| self.work(thread, task));
+            }
+            self.work(0, &task);
+        });
+    }
+
+    /// Does tasks until none is left; `thread` is the caller's number, and any number of the threads may do so at once.
+    fn work(&self, thread: usize, mut task: impl FnMut(usize, usize)) {
         let _watch = Watch(self);
         for (n, phase) in self.each.iter().enumerate() {
             for owner in (thread..self.threads).chain(0..thread) {

@@ -1,4 +1,4 @@
-//! A strip on all threads.
+//! A strip on all threads, its steps cut.
 //!
 //! Each step of a layer is cut by what it does not mix: attention by heads, products by their output channels, norms and
 //! rounding by blocks of rows. So the threads have equal shares however few the rows are, and each reads its own part of the weights.
@@ -6,15 +6,16 @@
 //!
 //! Source: Shoeybi et al. 2019, "Megatron-LM", arXiv:1909.08053, §3, on threads instead of devices.
 
+use super::kept::{Kept, grow, read, write};
 use super::phases::Phases;
 use super::{Row, Texts, add_normalise};
-use crate::encoder::Config;
+use crate::encoder::{Config, Norm};
 use crate::network::Pooling;
 use poststelle_kernels::aligned::Aligned;
 use poststelle_kernels::lanes::{Activation, Attention, KeysValues, LANES, Operand, PANEL, Weights};
 use std::cell::RefCell;
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{RwLock, RwLockReadGuard};
 
 /// Tasks of a phase per thread: more than one, so that a thread that is held up holds up less.
 const TASKS: usize = 2;
@@ -89,8 +90,7 @@ struct Scratch {
     row: Row,
 }
 
-/// Kept from strip to strip, as many as there were at one time.
-static BUFFERS: Mutex<Vec<Buffers>> = Mutex::new(Vec::new());
+static BUFFERS: Kept<Buffers> = Kept::new();
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
@@ -112,47 +112,36 @@ impl<'a> Shared<'a> {
 
     /// Runs through all layers and pools each text to `out` `[texts, hidden]`, which holds zeros.
     pub fn run(texts: &'a Texts<'a>, threads: usize, pooling: Pooling, out: &mut [f32]) {
-        let kept = || BUFFERS.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut buffers = kept().pop().unwrap_or_default();
-        let config = &texts.encoder.config;
-        let whole = |groups: &usize| {
-            config.heads.is_multiple_of(*groups) && (config.hidden / groups).is_multiple_of(PANEL)
-        };
-        let groups = (1..=threads * TASKS).rev().find(whole).unwrap_or(1);
-        grow(&mut buffers.blocks, texts.blocks);
-        grow(&mut buffers.groups, groups);
-        grow(&mut buffers.parts, threads * TASKS);
-        let shared = Shared {
-            texts,
-            buffers: &buffers,
-            threads,
-            groups,
-        };
-        let layers = texts.packed.layers.len();
-        let tasks = (0..=layers * STEPS).map(|phase| match phase.checked_sub(1) {
-            None => texts.blocks,
-            Some(phase) => shared.tasks(phase / STEPS, ORDER[phase % STEPS]),
-        });
-        let phases = Phases::new(tasks, threads);
-        let work = |thread| {
-            SCRATCH.with_borrow_mut(|scratch| {
-                phases.work(thread, |phase, task| match phase.checked_sub(1) {
+        BUFFERS.with(|buffers| {
+            let config = &texts.encoder.config;
+            let whole = |groups: &usize| {
+                config.heads.is_multiple_of(*groups) && (config.hidden / groups).is_multiple_of(PANEL)
+            };
+            let groups = (1..=threads * TASKS).rev().find(whole).unwrap_or(1);
+            grow(&mut buffers.blocks, texts.blocks);
+            grow(&mut buffers.groups, groups);
+            grow(&mut buffers.parts, threads * TASKS);
+            let shared = Shared {
+                texts,
+                buffers,
+                threads,
+                groups,
+            };
+            let layers = texts.packed.layers.len();
+            let tasks = (0..=layers * STEPS).map(|phase| match phase.checked_sub(1) {
+                None => texts.blocks,
+                Some(phase) => shared.tasks(phase / STEPS, ORDER[phase % STEPS]),
+            });
+            Phases::new(tasks, threads).run(|phase, task| {
+                SCRATCH.with_borrow_mut(|scratch| match phase.checked_sub(1) {
                     None => shared.embed(task, scratch),
                     Some(phase) => shared.step(phase / STEPS, ORDER[phase % STEPS], task, scratch),
                 });
             });
-        };
-        rayon::scope(|scope| {
-            for thread in 1..threads {
-                let work = &work;
-                scope.spawn(move |_| work(thread));
+            for (block, kept) in buffers.blocks[..texts.blocks].iter().enumerate() {
+                texts.pool(pooling, block, &read(kept).x, out);
             }
-            work(0);
         });
-        for block in 0..texts.blocks {
-            texts.pool(pooling, block, &read(&buffers.blocks[block]).x, out);
-        }
-        kept().push(buffers);
     }
 
     fn tasks(&self, layer: usize, step: Step) -> usize {
@@ -220,13 +209,14 @@ impl<'a> Shared<'a> {
         let [queries, keys, values] = &group.qkv;
         let here = |block: usize| block * size..(block + 1) * size;
         for (block, keys_values) in group.keys_values[..blocks].iter_mut().enumerate() {
-            let (keys, values) = (&keys[here(block)], &values[here(block)]);
-            keys_values.set(self.texts.packed.arithmetic, channels / heads, keys, values);
+            self.texts
+                .keep(keys_values, &keys[here(block)], &values[here(block)]);
         }
+        let keys_values: Vec<&KeysValues> = group.keys_values[..blocks].iter().collect();
         for (block, out) in group.out.chunks_exact_mut(size).enumerate() {
             let queries = &queries[here(block)];
             let texts = self.texts;
-            texts.attend(block, heads, queries, &group.keys_values, attention, out);
+            texts.attend(block, heads, queries, &keys_values, attention, out);
         }
     }
 
@@ -261,7 +251,7 @@ impl<'a> Shared<'a> {
     }
 
     /// Adds a product to a block's hidden states and normalises them.
-    fn add(&self, weights: &Weights, norm: &crate::encoder::Norm, block: usize, scratch: &mut Scratch) {
+    fn add(&self, weights: &Weights, norm: &Norm, block: usize, scratch: &mut Scratch) {
         let config = &self.texts.encoder.config;
         let Block { x, operand } = &mut *write(&self.buffers.blocks[block]);
         scratch.sum.resize(x.len());
@@ -281,18 +271,4 @@ impl<'a> Shared<'a> {
 fn panels(weights: &Weights, task: usize, tasks: usize) -> Range<usize> {
     let all = weights.panels();
     all * task / tasks..all * (task + 1) / tasks
-}
-
-fn grow<T: Default>(all: &mut Vec<T>, count: usize) {
-    if all.len() < count {
-        all.resize_with(count, T::default);
-    }
-}
-
-fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
-    lock.write().expect("a thread that panics ends the whole pass")
-}
-
-fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
-    lock.read().expect("a thread that panics ends the whole pass")
 }
