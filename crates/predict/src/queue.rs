@@ -9,7 +9,7 @@
 //! no other worker has any work, all share it: each worker has a core, and they would idle. Otherwise the worker computes
 //! it on its own thread, which shares nothing and waits for nobody. The workers are one rayon pool, and who helps takes
 //! what the sharing worker puts there. To wake a thread takes long, so helpers are woken while the only job there is is still being
-//! read, and look for their part until then, [`HELP_WITHIN`] at most. While a batch is shared, who does not help reads what
+//! read, and look for their part until then, or for [`HELP_WITHIN`] and again when it is computed. While a batch is shared, who does not help reads what
 //! arrives but computes nothing: what arrives waits for at most one batch.
 //!
 //! **Fairness.** The longest-waiting job is read first, for about a batch; what a big job has left goes to the back of the
@@ -132,7 +132,7 @@ pub struct Waiting {
     pub wait: Duration,
 }
 
-/// How long a worker that helps looks for its part before it sleeps again.
+/// How long a worker looks for its part in what is still being read before it sleeps again.
 const HELP_WITHIN: Duration = Duration::from_millis(2);
 
 type Reply = Box<dyn FnOnce(Result<Vec<Prediction>, QueueError>) + Send>;
@@ -274,15 +274,16 @@ impl Shared {
         self.work.notify_all();
     }
 
-    /// Sleeps until there is work; `None` when the queue is closed and empty. Who has just `helped` does so again only after sleep.
+    /// Sleeps until there is work; `None` when the queue is closed and empty. Who has just `helped` while a
+    /// job was read is woken when it is computed.
     fn next(&self, mut helped: bool) -> Option<Work> {
         let mut state = lock(&self.state);
         loop {
             match state.line.take(Instant::now()) {
-                Some(Work::Help) if !helped => return Some(Work::Help),
+                Some(Work::Help) if !helped || state.line.is_shared() => return Some(Work::Help),
                 Some(Work::Help) | None => {}
                 Some(work) => {
-                    if state.line.is_shared() {
+                    if state.line.is_shared() || state.line.is_to_be_shared() {
                         self.work.notify_all();
                     } else if state.line.has_work() {
                         self.work.notify_one();
@@ -300,13 +301,13 @@ impl Shared {
 
     /// Takes part in what another worker does for the only job there is.
     fn help(&self) {
-        let mut idle = Instant::now();
-        while idle.elapsed() < HELP_WITHIN {
-            while rayon::yield_now() == Some(rayon::Yield::Executed) {
-                idle = Instant::now();
-            }
+        let begun = Instant::now();
+        loop {
+            while rayon::yield_now() == Some(rayon::Yield::Executed) {}
             let state = lock(&self.state);
-            if state.line.has_work() || !state.line.is_shared() {
+            let line = &state.line;
+            let soon = line.is_to_be_shared() && begun.elapsed() < HELP_WITHIN;
+            if line.has_work() || !(line.is_shared() || soon) {
                 return;
             }
             drop(state);

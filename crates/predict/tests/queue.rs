@@ -71,6 +71,15 @@ fn a_lone_mail_takes_all_cores() {
 }
 
 #[test]
+fn everyone_helps_with_a_lone_mail_however_long_it_is_read() {
+    let (queue, _) = start(3, 512);
+    for text in ["together n01", "slowly read, together n02", "together n03"] {
+        let (_pending, answer) = ask(&queue, text);
+        answer.recv().unwrap().unwrap();
+    }
+}
+
+#[test]
 fn a_lone_worker_computes_on_its_own_thread() {
     let (queue, notes) = start(1, 512);
     let (_pending, answer) = ask(&queue, "the number is n07");

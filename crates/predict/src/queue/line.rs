@@ -49,7 +49,7 @@ pub(super) enum Work {
     Read(Turn),
     /// To be told by [`computed`](Line::computed) when it is done.
     Compute(Batch),
-    /// To take a part in what another does, for as long as it [`is_shared`](Line::is_shared).
+    /// To take a part in what another does or is about to.
     Help,
 }
 
@@ -136,10 +136,15 @@ impl Line {
         });
     }
 
-    /// True while the only job there is is being read, since all cores will compute it, or they do so now.
+    /// True while a batch is computed on all cores.
     pub fn is_shared(&self) -> bool {
-        let read_alone = self.is_empty() && self.reading == 1 && self.computing == 0;
-        self.sharing || read_alone && self.limits.workers > 1
+        self.sharing
+    }
+
+    /// True while the only job there is is being read, which all cores will compute.
+    pub fn is_to_be_shared(&self) -> bool {
+        let idle = self.reading == 1 && self.computing == 0;
+        self.is_empty() && idle && self.limits.workers > 1
     }
 
     /// Adds what a turn read.
@@ -175,7 +180,7 @@ impl Line {
                 return Some(Work::Compute(batch));
             }
             if self.unread.is_empty() {
-                return self.is_shared().then_some(Work::Help);
+                return self.is_to_be_shared().then_some(Work::Help);
             }
         }
     }
@@ -405,7 +410,7 @@ mod tests {
         let mut alone = Waiting::new(512, 1);
         alone.join(&[60]);
         assert!(matches!(take(&mut alone), Some(Work::Read(_))));
-        assert!(!alone.line.is_shared(), "there is one worker");
+        assert!(!alone.line.is_to_be_shared(), "there is one worker");
     }
 
     #[test]

@@ -10,7 +10,9 @@ use poststelle_nn::bundle::Encoded;
 use poststelle_nn::encode::Encoding;
 use poststelle_nn::threads;
 use poststelle_predict::{Classify, ModelError, Policy, Prediction, Predictor, TaskPolicy};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
 
 /// Scores a label 4 for each time a text names it. A word is a token. A text with `explode` panics in scoring, one with
 /// `garbled` in encoding; one with `held` is scored when the [`Notes`] let go.
@@ -129,6 +131,9 @@ impl Classify for Naming {
 
     fn encode(&self, text: String) -> Result<Encoded, ModelError> {
         assert!(!text.contains("garbled"), "told to");
+        if text.contains("slowly") {
+            std::thread::sleep(Duration::from_millis(20));
+        }
         self.notes.change(|seen| seen.encoded.push(text.clone()));
         let words = Encoding {
             ids: text.split_whitespace().map(|_| 1).collect(),
@@ -149,6 +154,9 @@ impl Classify for Naming {
         if texts.iter().any(|text| text.contains("held")) {
             self.notes.pass();
         }
+        if texts.iter().any(|text| text.contains("together")) {
+            meet();
+        }
         let score = |task: &Task| {
             let values = texts.iter().flat_map(|text| {
                 task.labels()
@@ -159,6 +167,25 @@ impl Classify for Naming {
         };
         Ok(self.schema.tasks().iter().map(score).collect())
     }
+}
+
+/// Fails unless all threads of this pool come here at one time.
+fn meet() {
+    let (threads, here) = (rayon::current_num_threads(), AtomicUsize::new(0));
+    let wait = || {
+        here.fetch_add(1, Ordering::Relaxed);
+        let begun = Instant::now();
+        while here.load(Ordering::Relaxed) < threads {
+            assert!(begun.elapsed() < Duration::from_secs(30), "nobody helps");
+            std::thread::yield_now();
+        }
+    };
+    rayon::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(|_| wait());
+        }
+        wait();
+    });
 }
 
 /// The name of the label a prediction chose for a task.
