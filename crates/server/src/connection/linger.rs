@@ -18,7 +18,7 @@ const WITHIN: Duration = Duration::from_secs(10);
 /// Bytes thrown away at a time.
 const PIECE: usize = 8 << 10;
 
-/// Whether a request of this connection was answered before all of it had arrived.
+/// Whether the last request of this connection was answered before all of it had arrived.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Unread(Arc<AtomicBool>);
 
@@ -31,7 +31,9 @@ pub(super) struct Watched {
 }
 
 impl Watched {
+    /// The body of a connection's next request, so that of the one before has been read to its end after all.
     pub(super) fn new(body: Incoming, unread: Unread) -> Self {
+        unread.0.store(false, Ordering::Relaxed);
         Self {
             body,
             ended: false,
@@ -70,7 +72,8 @@ impl Drop for Watched {
     }
 }
 
-/// A stream that is shut down only when its client has sent all, or [`WITHIN`] has passed, if a request was left unread.
+/// A stream that is shut down only when its client has sent all, or [`WITHIN`] has passed, if a request
+/// was left unread.
 pub(super) struct Linger<S> {
     stream: S,
     unread: Unread,
