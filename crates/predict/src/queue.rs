@@ -8,9 +8,9 @@
 //! **One core or all.** It is decided when a batch is taken. If it holds the mails of one job, nothing else waits and
 //! no other worker has any work, all share it: each worker has a core, and they would idle. Otherwise the worker computes
 //! it on its own thread, which shares nothing and waits for nobody. The workers are one rayon pool, and who helps takes
-//! what the sharing worker puts there. To wake a thread takes long, so helpers are woken while the only job there is is still being
-//! read, and look for their part until then, or for [`HELP_WITHIN`] and again when it is computed. While a batch is shared, who does not help reads what
-//! arrives but computes nothing: what arrives waits for at most one batch.
+//! what the sharing worker puts there. To wake a thread takes long, so helpers are woken while the only job is still being
+//! read; they look for their part for [`HELP_WITHIN`], and again when it is computed. While a batch is shared, who does not
+//! help reads what arrives but computes nothing: what arrives waits for at most one batch.
 //!
 //! **Fairness.** The longest-waiting job is read first, for about a batch; what a big job has left goes to the back of the
 //! line, so one request of 10,000 mails does not hold up single mails. Each mail's answer is written to its own slot of its

@@ -36,7 +36,7 @@ impl Crew {
         });
         let (working, ended) = channel();
         pool.spawn_broadcast(move |_| {
-            let _: &std::sync::mpsc::Sender<()> = &working;
+            let _working = &working;
             // Work catches the panics of models itself; what is left must not cost the process.
             let _ = catch_unwind(AssertUnwindSafe(&work));
         });

@@ -15,7 +15,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 /// Scores a label 4 for each time a text names it. A word is a token. A text with `explode` panics in scoring, one with
-/// `garbled` in encoding; one with `held` is scored when the [`Notes`] let go.
+/// `garbled` in encoding; one with `held` is scored when the [`Notes`] let go, one with `together` when all threads have come, and one
+/// with `slowly` takes 20 ms to encode.
 pub struct Naming {
     schema: Schema,
     pub notes: Arc<Notes>,

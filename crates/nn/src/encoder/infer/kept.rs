@@ -1,4 +1,4 @@
-//! Buffers that threads share, kept from strip to strip.
+//! Buffers kept from strip to strip, and what threads that share them do with them.
 
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 

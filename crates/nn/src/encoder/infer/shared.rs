@@ -202,9 +202,7 @@ impl<'a> Shared<'a> {
             let panels = n * all + panels.start..n * all + panels.end;
             qkv.product_of(panels, &x, Activation::None, out);
         }
-        if group.keys_values.len() < blocks {
-            group.keys_values.resize_with(blocks, KeysValues::default);
-        }
+        grow(&mut group.keys_values, blocks);
         group.out.resize(blocks * size);
         let [queries, keys, values] = &group.qkv;
         let here = |block: usize| block * size..(block + 1) * size;

@@ -1,6 +1,7 @@
 //! A strip on one thread.
 
 use super::Texts;
+use super::kept::grow;
 use super::rows::Rows;
 use crate::network::Pooling;
 use poststelle_kernels::lanes::KeysValues;
@@ -23,9 +24,7 @@ thread_local! {
 pub fn run(texts: &Texts<'_>, pooling: Pooling, out: &mut [f32]) {
     SCRATCH.with_borrow_mut(|Scratch { rows, keys_values }| {
         for keys_values in keys_values.iter_mut() {
-            if keys_values.len() < texts.blocks {
-                keys_values.resize_with(texts.blocks, KeysValues::default);
-            }
+            grow(keys_values, texts.blocks);
         }
         rows.begin(texts, 0..texts.blocks);
         let [even, odd] = keys_values;
